@@ -1,0 +1,6 @@
+//! oxkeeper: a coordination service that speaks Apache ZooKeeper 3.4.14 at every boundary.
+//!
+//! The house has floors; a room uses only the floors below it. `ARCHITECTURE.md` is the map.
+
+pub mod proto;
+pub mod runtime;

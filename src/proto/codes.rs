@@ -1,0 +1,275 @@
+//! The numbers of the protocol: operations, errors, events. (ZooDefs.OpCode, KeeperException.Code, Watcher.Event)
+
+use super::jute::{Decode, Encode, Malformed, Reader};
+
+/// Declares an enum of wire numbers with conversions both ways.
+macro_rules! codes {
+    ($(#[$meta:meta])* pub enum $name:ident ($what:literal) {
+        $($(#[$vmeta:meta])* $variant:ident = $value:literal,)*
+    }) => {
+        $(#[$meta])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(i32)]
+        pub enum $name { $($(#[$vmeta])* $variant = $value,)* }
+
+        impl $name {
+            /// All of them, in the order of this list.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The number on the wire.
+            pub fn number(self) -> i32 {
+                self as i32
+            }
+
+            /// What a number names, if anything.
+            pub fn of(number: i32) -> Option<$name> {
+                match number {
+                    $($value => Some($name::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl Encode for $name {
+            fn encode(&self, out: &mut Vec<u8>) {
+                self.number().encode(out);
+            }
+        }
+
+        impl Decode<'_> for $name {
+            fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+                let offset = reader.offset();
+                let value = i32::decode(reader)?;
+                let unknown = Malformed::Unknown { what: $what, value: i64::from(value), offset };
+                $name::of(value).ok_or(unknown)
+            }
+        }
+    };
+}
+
+codes! {
+    /// What a request asks, and what kind a transaction is.
+    pub enum OpCode ("operation") {
+        /// Never a request: the type of nothing.
+        Notification = 0,
+        /// Make a node.
+        Create = 1,
+        /// Remove a node.
+        Delete = 2,
+        /// The stat of a node that may be missing.
+        Exists = 3,
+        /// A node's data and stat.
+        GetData = 4,
+        /// Replace a node's data.
+        SetData = 5,
+        /// A node's ACL and stat.
+        GetAcl = 6,
+        /// Replace a node's ACL.
+        SetAcl = 7,
+        /// The names of a node's children.
+        GetChildren = 8,
+        /// Wait until this server has applied what the leader had committed.
+        Sync = 9,
+        /// Keep the session alive.
+        Ping = 11,
+        /// The names of a node's children, and its stat.
+        GetChildren2 = 12,
+        /// Compare a node's version; part of a multi.
+        Check = 13,
+        /// Several writes, all or none.
+        Multi = 14,
+        /// Add an identity to the connection.
+        Auth = 100,
+        /// Arm watches again after a reconnect.
+        SetWatches = 101,
+        /// A SASL token.
+        Sasl = 102,
+        /// A session begins; the server's own.
+        CreateSession = -10,
+        /// A session ends.
+        CloseSession = -11,
+        /// The transaction of a write that failed.
+        Error = -1,
+    }
+}
+
+codes! {
+    /// What a reply's header says of the request.
+    pub enum ErrorCode ("error code") {
+        /// Done.
+        Ok = 0,
+        /// A fault of the server.
+        SystemError = -1,
+        /// Another part of the same multi failed.
+        RuntimeInconsistency = -2,
+        /// Data that contradicts itself.
+        DataInconsistency = -3,
+        /// Known to clients only.
+        ConnectionLoss = -4,
+        /// The request cannot be read.
+        MarshallingError = -5,
+        /// The operation does not exist here.
+        Unimplemented = -6,
+        /// Known to clients only.
+        OperationTimeout = -7,
+        /// An argument that can never be right.
+        BadArguments = -8,
+        /// The boundary of the errors of the interface.
+        ApiError = -100,
+        /// The node does not exist.
+        NoNode = -101,
+        /// The ACL says no.
+        NoAuth = -102,
+        /// The version given is not the node's.
+        BadVersion = -103,
+        /// An ephemeral cannot have children.
+        NoChildrenForEphemerals = -108,
+        /// The node exists already.
+        NodeExists = -110,
+        /// The node has children.
+        NotEmpty = -111,
+        /// The session is over.
+        SessionExpired = -112,
+        /// Known to clients only.
+        InvalidCallback = -113,
+        /// The ACL given is not one.
+        InvalidAcl = -114,
+        /// The credentials are wrong.
+        AuthFailed = -115,
+        /// The session has moved to another server.
+        SessionMoved = -118,
+        /// A write on a read-only server.
+        NotReadOnly = -119,
+    }
+}
+
+codes! {
+    /// What a watch event tells.
+    pub enum EventType ("event type") {
+        /// Nothing of a node: the session's state.
+        None = -1,
+        /// The node was made.
+        NodeCreated = 1,
+        /// The node was removed.
+        NodeDeleted = 2,
+        /// The node's data was replaced.
+        NodeDataChanged = 3,
+        /// A child was made or removed.
+        NodeChildrenChanged = 4,
+    }
+}
+
+codes! {
+    /// The state of the session, as an event tells it. A server always says connected.
+    pub enum KeeperState ("keeper state") {
+        /// Connected.
+        SyncConnected = 3,
+    }
+}
+
+impl OpCode {
+    /// Whether a client's request of this kind is logged and proposed. (Request.isQuorum of 3.4.14)
+    pub fn is_write(self) -> bool {
+        use OpCode::*;
+        matches!(
+            self,
+            Create | Delete | SetData | SetAcl | Check | Multi | CreateSession | CloseSession | Error
+        )
+    }
+
+    /// The four letters by which `cons` names it. (FinalRequestProcessor)
+    pub fn short_name(self) -> &'static str {
+        match self {
+            OpCode::Create => "CREA",
+            OpCode::Delete => "DELE",
+            OpCode::Exists => "EXIS",
+            OpCode::GetData => "GETD",
+            OpCode::SetData => "SETD",
+            OpCode::GetAcl => "GETA",
+            OpCode::SetAcl => "SETA",
+            OpCode::GetChildren | OpCode::GetChildren2 => "GETC",
+            OpCode::Sync => "SYNC",
+            OpCode::Ping => "PING",
+            OpCode::Check => "CHEC",
+            OpCode::Multi => "MULT",
+            OpCode::SetWatches => "SETW",
+            OpCode::CreateSession => "SESS",
+            OpCode::CloseSession => "CLOS",
+            OpCode::Notification | OpCode::Auth | OpCode::Sasl | OpCode::Error => "NA",
+        }
+    }
+
+    /// The name that log lines give it. (Request.op2String)
+    pub fn name(self) -> &'static str {
+        match self {
+            OpCode::Notification => "notification",
+            OpCode::Create => "create",
+            OpCode::Delete => "delete",
+            OpCode::Exists => "exists",
+            OpCode::GetData => "getData",
+            OpCode::SetData => "setData",
+            OpCode::GetAcl => "getACL",
+            OpCode::SetAcl => "setACL",
+            OpCode::GetChildren => "getChildren",
+            OpCode::Sync => "sync:",
+            OpCode::Ping => "ping",
+            OpCode::GetChildren2 => "getChildren2",
+            OpCode::Check => "check",
+            OpCode::Multi => "multi",
+            OpCode::Auth => "auth",
+            OpCode::SetWatches => "setWatches",
+            OpCode::Sasl => "sasl",
+            OpCode::CreateSession => "createSession",
+            OpCode::CloseSession => "closeSession",
+            OpCode::Error => "error",
+        }
+    }
+}
+
+impl ErrorCode {
+    /// The words that Java's exceptions use for it, as in `KeeperErrorCode = NoNode`.
+    pub fn name(self) -> &'static str {
+        match self {
+            ErrorCode::Ok => "ok",
+            ErrorCode::SystemError => "SystemError",
+            ErrorCode::RuntimeInconsistency => "RuntimeInconsistency",
+            ErrorCode::DataInconsistency => "DataInconsistency",
+            ErrorCode::ConnectionLoss => "ConnectionLoss",
+            ErrorCode::MarshallingError => "MarshallingError",
+            ErrorCode::Unimplemented => "Unimplemented",
+            ErrorCode::OperationTimeout => "OperationTimeout",
+            ErrorCode::BadArguments => "BadArguments",
+            ErrorCode::ApiError => "APIError",
+            ErrorCode::NoNode => "NoNode",
+            ErrorCode::NoAuth => "NoAuth",
+            ErrorCode::BadVersion => "BadVersion",
+            ErrorCode::NoChildrenForEphemerals => "NoChildrenForEphemerals",
+            ErrorCode::NodeExists => "NodeExists",
+            ErrorCode::NotEmpty => "Directory not empty",
+            ErrorCode::SessionExpired => "Session expired",
+            ErrorCode::InvalidCallback => "Invalid callback",
+            ErrorCode::InvalidAcl => "InvalidACL",
+            ErrorCode::AuthFailed => "AuthFailed",
+            ErrorCode::SessionMoved => "Session moved",
+            ErrorCode::NotReadOnly => "Not a read-only call",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_names_agree_both_ways() {
+        for &op in OpCode::ALL {
+            assert_eq!(OpCode::of(op.number()), Some(op));
+        }
+        for &code in ErrorCode::ALL {
+            assert_eq!(ErrorCode::of(code.number()), Some(code));
+        }
+        assert_eq!((OpCode::of(10), OpCode::of(15)), (None, None));
+        assert_eq!(EventType::of(4), Some(EventType::NodeChildrenChanged));
+        assert_eq!(KeeperState::SyncConnected.number(), 3);
+    }
+}

@@ -1,0 +1,125 @@
+//! What clients send. (zookeeper.jute, module `org.apache.zookeeper.proto`)
+
+use std::borrow::Cow;
+
+use super::data::Acl;
+use super::ids::{SessionId, Xid, Zxid};
+
+record! {
+    /// The first frame of a connection. A boolean `readOnly` may follow; its absence marks an old client.
+    pub struct ConnectRequest<'a> {
+        /// Not checked by anybody.
+        pub protocol_version: i32,
+        /// The newest change the client has seen.
+        pub last_zxid_seen: Zxid,
+        /// The session timeout it wishes for, milliseconds.
+        pub timeout_ms: i32,
+        /// The session to renew, or 0 for a new one.
+        pub session: SessionId,
+        /// The session's password.
+        pub password: Option<&'a [u8]>,
+    }
+}
+
+record! {
+    /// Stands before every request but the first.
+    #[derive(Copy)]
+    pub struct RequestHeader {
+        /// The request's number.
+        pub xid: Xid,
+        /// The operation, known or not.
+        pub op: i32,
+    }
+}
+
+record! {
+    /// Auth: credentials to add to the connection. Nulls end as a refusal, not as an error of form.
+    pub struct AuthPacket<'a> {
+        /// Always 0.
+        pub kind: i32,
+        /// The scheme.
+        pub scheme: Option<Cow<'a, str>>,
+        /// What the scheme asks for, such as `user:password`.
+        pub auth: Option<&'a [u8]>,
+    }
+}
+
+record! {
+    /// Create.
+    pub struct CreateRequest<'a> {
+        /// The node, or its beginning if sequential.
+        pub path: Cow<'a, str>,
+        /// Its data.
+        pub data: Option<&'a [u8]>,
+        /// Its ACL.
+        pub acl: Vec<Acl>,
+        /// 1 ephemeral, 2 sequential.
+        pub flags: i32,
+    }
+}
+
+record! {
+    /// Delete, and check: a path and the version it must have, -1 for any.
+    pub struct PathVersion<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+        /// The version of its data.
+        pub version: i32,
+    }
+}
+
+record! {
+    /// Exists, getData, getChildren, getChildren2: a path, and whether to set a watch.
+    pub struct PathWatch<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+        /// Whether its next change is to be told.
+        pub watch: bool,
+    }
+}
+
+record! {
+    /// GetACL and sync: a path alone.
+    pub struct PathOnly<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+    }
+}
+
+record! {
+    /// SetData.
+    pub struct SetDataRequest<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+        /// Its new data.
+        pub data: Option<&'a [u8]>,
+        /// The version it must have, -1 for any.
+        pub version: i32,
+    }
+}
+
+record! {
+    /// SetACL.
+    pub struct SetAclRequest<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+        /// Its new ACL.
+        pub acl: Vec<Acl>,
+        /// The version of the ACL that it must have, -1 for any.
+        pub version: i32,
+    }
+}
+
+record! {
+    /// SetWatches: the watches that a client had on another connection.
+    pub struct SetWatches<'a> {
+        /// The newest change the client has seen.
+        pub relative_zxid: Zxid,
+        /// Nodes whose data it watches.
+        pub data: Vec<Cow<'a, str>>,
+        /// Nodes whose creation it waits for.
+        pub exist: Vec<Cow<'a, str>>,
+        /// Nodes whose children it watches.
+        pub child: Vec<Cow<'a, str>>,
+    }
+}

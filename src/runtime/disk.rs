@@ -1,0 +1,91 @@
+//! The seam to files. A simulator's disk implements it with crashes, torn writes and lost directory entries.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A directory tree.
+///
+/// The promises are those of a POSIX file system and no more: bytes written are safe after
+/// [`DiskFile::sync`] of the file; a file made, renamed or removed is safe after [`Disk::sync_dir`] of its
+/// directory.
+pub trait Disk: Send + Sync {
+    /// Opens a file for reading.
+    ///
+    /// # Errors
+    /// Those of the operating system, as of all methods here.
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens an existing file for reading and writing.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Makes a new file, and fails if the name is taken.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives a file another name, in one step, over whatever had that name.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// The files of a directory, sorted by name.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>>;
+
+    /// Makes a directory and those above it.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+
+    /// Makes the directory's entries safe.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Whether the name is taken.
+    fn exists(&self, path: &Path) -> bool;
+}
+
+/// An open file. Reading and writing share one position.
+pub trait DiskFile: io::Read + io::Write + io::Seek + Send {
+    /// How long the file is, bytes.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether it holds nothing.
+    ///
+    /// # Errors
+    /// As [`DiskFile::len`].
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Cuts the file, or grows it by zeros.
+    ///
+    /// # Errors
+    /// As [`DiskFile::len`].
+    fn set_len(&mut self, bytes: u64) -> io::Result<()>;
+
+    /// Makes what was written safe: the data, and as much of the metadata as reading it back takes (fdatasync).
+    ///
+    /// # Errors
+    /// As [`DiskFile::len`].
+    fn sync(&mut self) -> io::Result<()>;
+}
