@@ -223,7 +223,10 @@ class CommandLine:
         """The lines up to and with the first one that contains `text`."""
         found = []
         while not found or text not in found[-1]:
-            found.append(self._line(seconds))
+            try:
+                found.append(self._line(seconds))
+            except AssertionError as error:
+                raise AssertionError(f"{error}, waiting for {text!r} after {found}") from None
         return found
 
     def quit(self):
@@ -232,19 +235,23 @@ class CommandLine:
         code = self.process.wait(30)
         self.reader.join(10)
         rest = []
-        while not self.lines.empty():
-            rest.append(self.lines.get())
+        while (line := self.lines.get()) is not None:
+            rest.append(line)
         return rest, code
 
     def _line(self, seconds):
+        """The next line; none within the time, or ever, is an AssertionError."""
         try:
-            return self.lines.get(timeout=seconds)
+            line = self.lines.get(timeout=seconds)
         except queue.Empty:
             raise AssertionError(f"zkCli printed nothing for {seconds} s") from None
+        assert line is not None, "zkCli ended"
+        return line
 
     def _read(self):
         for line in self.process.stdout:
             self.lines.put(line.rstrip("\n"))
+        self.lines.put(None)
 
 
 def command_line_once(server_address, words, seconds=30):

@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Runs kazoo's own test suite against one server of either kind.
+
+    kazoo_suite.py oxkeeper                  every test of the list must pass
+    kazoo_suite.py java --record 3           writes the list: what passes 3 times
+    kazoo_suite.py oxkeeper -k test_lock     pytest's -k, for work on one test
+
+kazoo's harness starts its servers by running `java`. A script of that name,
+first on PATH, hands the harness's zoo.cfg and -D options to the kind asked for.
+The list, kazoo-java-3.4.14.txt, holds the tests that pass against Java 3.4.14
+with one server; its head says how it was made. The test modules are shared out
+among a few pytest processes, each with servers and ports of its own.
+"""
+
+import argparse
+import os
+import re
+import sys
+import time
+import xml.etree.ElementTree as ElementTree
+
+import peers
+
+LIST = peers.HERE / "kazoo-java-3.4.14.txt"
+VERSION = "2.11.0"
+SOURCES = peers.PEERS / f"kazoo-{VERSION}"
+# Slow modules first, so that the processes end at about the same time.
+SLOW = ["test_client", "test_watchers", "test_lock", "test_partitioner", "test_cache"]
+HEAD = """\
+# Tests of kazoo {version}'s own suite that pass against Java ZooKeeper 3.4.14 with
+# one server (ZOOKEEPER_CLUSTER_SIZE=1, ZOOKEEPER_VERSION=3.4.14), in each of {runs}
+# runs. Made by: kazoo_suite.py java --record {runs}
+# Not listed: tests that the suite skips for 3.4 or for want of a server that
+# speaks TLS or Kerberos, and those that need an ensemble.
+"""
+
+
+def main():
+    options = parse_arguments()
+    runs = max(options.record, 1)
+    passed = None
+    for _ in range(runs):
+        results = run_suite(options)
+        good = {name for name, outcome in results.items() if outcome == "passed"}
+        passed = good if passed is None else passed & good
+    if options.record:
+        text = HEAD.format(version=VERSION, runs=runs) + "".join(f"{n}\n" for n in sorted(passed))
+        LIST.write_text(text)
+        print(f"{LIST.name}: {len(passed)} tests")
+        return 0
+    return compare(results, options.only)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kind", choices=peers.KINDS)
+    parser.add_argument("--record", type=int, default=0, metavar="RUNS")
+    parser.add_argument("--processes", type=int, default=3)
+    parser.add_argument("-k", dest="only", help="pytest's expression")
+    return parser.parse_args()
+
+
+def compare(results, only):
+    listed = listed_tests()
+    if only:
+        listed &= set(results)
+    failed = sorted(name for name in listed if results.get(name) != "passed")
+    for name in failed:
+        print(f"FAILED {name}: {results.get(name, 'was not run')}")
+    print(f"{len(listed) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed or not listed else 0
+
+
+def listed_tests(module=""):
+    """Those of the list, or of one module of it."""
+    lines = LIST.read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#") and f".{module}" in line}
+
+
+def node_id(name):
+    """kazoo.tests.test_lock.TestLock::test_x, as pytest wants it."""
+    place, test = name.split("::")
+    *folders, module, group = place.split(".")
+    return f"{'/'.join(folders)}/{module}.py::{group}::{test}"
+
+
+def run_suite(options):
+    """One run of all modules: test name -> passed, skipped or failure text."""
+    directory = peers.temporary_directory("kazoo")
+    shim_directory = write_java_shim(directory, options.kind)
+    waiting = modules()
+    if not options.record:
+        waiting = [module for module in waiting if listed_tests(f"{module}.")]
+    running = []
+    results = {}
+    slots = list(range(options.processes))
+    while waiting or running:
+        while waiting and slots:
+            module = waiting.pop(0)
+            slot = slots.pop(0)
+            report = directory / f"{module}.xml"
+            process = start_pytest(module, slot, shim_directory, report, options)
+            running.append((process, module, slot, report, time.monotonic()))
+        for item in list(running):
+            process, module, slot, report, began = item
+            if process.poll() is None:
+                continue
+            running.remove(item)
+            slots.append(slot)
+            found = read_report(report)
+            results.update(found)
+            bad = [name for name, outcome in found.items() if outcome not in ("passed", "skipped")]
+            print(
+                f"{module}: {len(found)} tests, {len(bad)} not passed,"
+                f" {time.monotonic() - began:.0f} s",
+                flush=True,
+            )
+        time.sleep(0.05)
+    return results
+
+
+def modules():
+    """The modules whose tests start a server; the others test kazoo alone."""
+    names = sorted(
+        path.stem
+        for path in (SOURCES / "kazoo/tests").glob("test_*.py")
+        if re.search("KazooTestCase|KazooTestHarness|tests import test_", path.read_text())
+    )
+    return [name for name in SLOW if name in names] + [name for name in names if name not in SLOW]
+
+
+def start_pytest(module, slot, shim_directory, report, options):
+    environment = dict(os.environ)
+    environment.update(
+        PATH=f"{shim_directory}:{os.environ['PATH']}",
+        ZOOKEEPER_CLASSPATH=peers.java_class_path(),
+        ZOOKEEPER_VERSION="3.4.14",
+        ZOOKEEPER_CLUSTER_SIZE="1",
+        # The harness takes five ports from here for each server.
+        ZOOKEEPER_PORT_OFFSET=str(peers.free_port()),
+    )
+    command = [
+        str(peers.PEERS / "venv/bin/python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",
+        "--timeout=120", f"--junitxml={report}",
+    ]
+    if options.only:
+        command += ["-k", options.only]
+    command += [f"kazoo/tests/{module}.py"] if options.record else sorted(
+        node_id(name) for name in listed_tests(f"{module}.")
+    )
+    with open(report.with_suffix(".log"), "wb") as log:
+        return peers.spawn(command, cwd=SOURCES, env=environment, stdout=log, stderr=log)
+
+
+def read_report(report):
+    results = {}
+    if not report.exists():
+        return results
+    for case in ElementTree.parse(report).iter("testcase"):
+        name = f"{case.get('classname')}::{case.get('name')}"
+        outcome = "passed"
+        for child in case:
+            if child.tag in ("failure", "error"):
+                outcome = f"{child.tag}: {child.get('message')}"[:500]
+            elif child.tag == "skipped" and outcome == "passed":
+                outcome = "skipped"
+        results[name] = outcome
+    return results
+
+
+def write_java_shim(directory, kind):
+    """A `java` that starts a server of `kind` with the harness's zoo.cfg."""
+    shim_directory = directory / "bin"
+    shim_directory.mkdir()
+    shim = shim_directory / "java"
+    shim.write_text(JAVA_SHIM if kind == "java" else OXKEEPER_SHIM.format(binary=peers.oxkeeper_binary()))
+    shim.chmod(0o755)
+    return shim_directory
+
+
+# The harness asks for Netty, whose version 3 is not among the peers' jars; the
+# default of 3.4.14 serves as well.
+JAVA_SHIM = """\
+#!/usr/bin/env bash
+config="${@: -1}"
+sed -i '/^serverCnxnFactory=/d' "$config"
+export PATH="${PATH#*:}"
+exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$@"
+"""
+
+OXKEEPER_SHIM = """\
+#!/usr/bin/env bash
+config="${{@: -1}}"
+options=()
+for word in "$@"; do
+    case "$word" in -D*) options+=("$word") ;; esac
+done
+# Beside the file that Java's log4j would write, which the harness shows.
+exec "{binary}" "${{options[@]}}" server "$config" >>"$(dirname "$config")/zookeeper.log" 2>&1
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())
