@@ -2,6 +2,8 @@
 //!
 //! The house has floors; a room uses only the floors below it. `ARCHITECTURE.md` is the map.
 
+pub mod auth;
 pub mod proto;
+pub mod request;
 pub mod runtime;
 pub mod tools;

@@ -118,6 +118,12 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
+    /// The string at the cursor, if what stands there looks like one: a guess for log lines. (Request.toString)
+    pub fn string_prefix(&self) -> Option<Cow<'a, str>> {
+        let bytes = <&[u8]>::decode(&mut self.clone()).ok()?;
+        (bytes.len() < LONGEST_GUESS).then(|| String::from_utf8_lossy(bytes))
+    }
+
     /// A length, or `None` for null.
     fn length(&mut self) -> Result<Option<usize>, Malformed> {
         let offset = self.offset;
@@ -292,6 +298,19 @@ impl<'a> Decode<'a> for Option<&'a [u8]> {
     }
 }
 
+/// A buffer that may be borrowed or owned.
+impl<'a> Decode<'a> for Cow<'a, [u8]> {
+    fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
+        <&[u8]>::decode(reader).map(Cow::Borrowed)
+    }
+}
+
+impl Encode for Cow<'_, [u8]> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.as_ref().encode(out);
+    }
+}
+
 impl Encode for Option<&[u8]> {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
@@ -345,6 +364,9 @@ impl<'a, T: Decode<'a>> Decode<'a> for Option<Vec<T>> {
         Ok(Some(items))
     }
 }
+
+/// Longer strings are not taken for paths in log lines.
+const LONGEST_GUESS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -91,7 +91,7 @@ record! {
         /// What it is.
         pub op: i32,
         /// Its record.
-        pub record: &'a [u8],
+        pub record: Cow<'a, [u8]>,
     }
 }
 
@@ -279,7 +279,7 @@ mod tests {
     fn every_kind_comes_back_from_its_bytes() {
         let part = SubTxn {
             op: OpCode::Error.number(),
-            record: &[0, 0, 0, 0],
+            record: [0, 0, 0, 0].as_slice().into(),
         };
         let kinds = [
             Txn::Create(create()),

@@ -1,0 +1,86 @@
+//! Between clients and processors: what walks through the chain, what comes back, sessions, figures, the way in.
+//!
+//! This room is to connections and processors what ZooKeeperServer is to them in Java. It runs no thread.
+
+use std::sync::Arc;
+
+use crate::proto::txn::LoggedTxn;
+use crate::proto::{ConnId, ErrorCode, Id, OpCode, SessionId, Sid, Xid, Zxid};
+
+pub mod reply;
+pub mod session_tracker;
+pub mod sessions;
+pub mod status;
+
+pub use reply::{ClientLetter, Clients, Outcome, Replies, ReplyEntry};
+pub use session_tracker::{SessionTracker, SessionTrouble};
+pub use sessions::Sessions;
+pub use status::{ServerState, Status};
+
+/// Everybody that a connection has proved to be. Shared: every request of the connection carries it.
+pub type Identities = Arc<[Id]>;
+
+/// Where a request came in, hence where its answer goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A client of this server.
+    Client(ConnId),
+    /// A learner that forwarded it; its own server answers the client.
+    Learner(Sid),
+    /// This server itself: a session that expired.
+    Server,
+}
+
+/// A request as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The session it belongs to.
+    pub session: SessionId,
+    /// The number that its answer repeats.
+    pub xid: Xid,
+    /// What it asks.
+    pub op: OpCode,
+    /// Its record, still encoded: what follows the request header.
+    pub body: Vec<u8>,
+    /// Where it came in.
+    pub origin: Origin,
+    /// Who asks.
+    pub identities: Identities,
+    /// When it came in, elapsed milliseconds.
+    pub received_ms: i64,
+}
+
+impl Request {
+    /// The end of a session, asked by the server itself. (ZooKeeperServer.close)
+    pub fn close_session(session: SessionId, now_ms: i64) -> Request {
+        Request {
+            session,
+            xid: Xid(0),
+            op: OpCode::CloseSession,
+            body: Vec::new(),
+            origin: Origin::Server,
+            identities: Arc::from([]),
+            received_ms: now_ms,
+        }
+    }
+}
+
+/// A request that has passed PrepRequestProcessor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The request.
+    pub request: Request,
+    /// The newest transaction prepared so far: the request's own, if it has one.
+    pub zxid: Zxid,
+    /// Its transaction: every write has one, the failed ones an error.
+    pub logged: Option<Arc<LoggedTxn>>,
+    /// Why it is to be answered with an error instead of being carried out.
+    pub refused: Option<ErrorCode>,
+}
+
+impl Prepared {
+    /// The session for which a transaction was made, which is the request's.
+    pub fn session(&self) -> SessionId {
+        self.request.session
+    }
+}

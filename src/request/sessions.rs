@@ -1,0 +1,188 @@
+//! The sessions of this server: ids, passwords, and who is alive.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::proto::SessionId;
+use crate::runtime::Now;
+
+use super::session_tracker::{Owner, SessionTracker, SessionTrouble};
+
+/// What all threads ask about sessions. One small lock; no other lock is taken while it is held.
+#[derive(Debug)]
+pub struct Sessions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    tracker: SessionTracker,
+    next_id: i64,
+}
+
+impl Sessions {
+    /// The sessions that the database knows, each with a fresh timeout, and ids for new ones.
+    ///
+    /// `server_byte` is the upper byte of the ids that are made here (standalone: 1, as in Java).
+    /// Ids derive from the wall clock, not from the time since the machine's start as in 3.4.14: there, the
+    /// ids of a server repeat after a reboot. They also begin above the largest known id of this server.
+    pub fn new(
+        server_byte: u8,
+        tick_ms: i64,
+        known: impl IntoIterator<Item = (SessionId, i32)>,
+        now: Now,
+    ) -> Sessions {
+        let mut tracker = SessionTracker::new(tick_ms, now.elapsed_ms);
+        let mut next_id = first_session_id(server_byte, now.wall_ms);
+        for (id, timeout_ms) in known {
+            tracker.add(id, timeout_ms, now.elapsed_ms);
+            if (id.0 >> 56) as u8 == server_byte {
+                next_id = next_id.max(id.0.saturating_add(1));
+            }
+        }
+        Sessions {
+            inner: Mutex::new(Inner { tracker, next_id }),
+        }
+    }
+
+    /// Begins a session with an id that was never used.
+    pub fn create(&self, timeout_ms: i32, now_ms: i64) -> SessionId {
+        let mut inner = self.lock();
+        let id = SessionId(inner.next_id);
+        inner.next_id += 1;
+        inner.tracker.add(id, timeout_ms, now_ms);
+        id
+    }
+
+    /// Begins a session whose id another server chose, or touches it.
+    pub fn add(&self, id: SessionId, timeout_ms: i32, now_ms: i64) {
+        self.lock().tracker.add(id, timeout_ms, now_ms);
+    }
+
+    /// The session's client was heard. False if the session is over.
+    pub fn touch(&self, id: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
+        self.lock().tracker.touch(id, timeout_ms, now_ms)
+    }
+
+    /// See [`SessionTracker::check`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(&self, id: SessionId, owner: Owner) -> Result<(), SessionTrouble> {
+        self.lock().tracker.check(id, owner)
+    }
+
+    /// See [`SessionTracker::set_owner`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_owner(&self, id: SessionId, owner: Owner) -> Result<(), SessionTrouble> {
+        self.lock().tracker.set_owner(id, owner)
+    }
+
+    /// See [`SessionTracker::set_closing`].
+    pub fn set_closing(&self, id: SessionId) {
+        self.lock().tracker.set_closing(id);
+    }
+
+    /// Forgets a session.
+    pub fn remove(&self, id: SessionId) {
+        self.lock().tracker.remove(id);
+    }
+
+    /// See [`SessionTracker::expire`].
+    pub fn expire(&self, now_ms: i64) -> Vec<(SessionId, i32)> {
+        self.lock().tracker.expire(now_ms)
+    }
+
+    /// See [`SessionTracker::next_expiry_ms`].
+    pub fn next_expiry_ms(&self) -> i64 {
+        self.lock().tracker.next_expiry_ms()
+    }
+
+    /// Looks at the tracker, for `dump`.
+    pub fn with_tracker<R>(&self, look: impl FnOnce(&SessionTracker) -> R) -> R {
+        look(&self.lock().tracker)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic while it was held has already ended the process by way of its thread.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The first id of a server's reign: its number, 40 bits of time, 16 bits to count. (initializeNextSession)
+fn first_session_id(server_byte: u8, wall_ms: i64) -> i64 {
+    let time = ((wall_ms << 24) as u64 >> 8) as i64;
+    time | (i64::from(server_byte) << 56)
+}
+
+/// The password that belongs to a session: what `java.util.Random` gives for it. (ZooKeeperServer.generatePasswd)
+///
+/// Every server can compute it, so that a session moves between servers, Java's and ours.
+pub fn password_of(session: SessionId) -> [u8; 16] {
+    let mut state = ((session.0 ^ PASSWORD_SEED) ^ LCG_MULTIPLIER) & LCG_MASK;
+    let mut password = [0; 16];
+    for draw in password.chunks_exact_mut(4) {
+        state = state.wrapping_mul(LCG_MULTIPLIER).wrapping_add(LCG_INCREMENT) & LCG_MASK;
+        draw.copy_from_slice(&((state >> 16) as i32).to_le_bytes());
+    }
+    password
+}
+
+/// Whether a client may renew the session. Session 0 never passes. (ZooKeeperServer.checkPasswd)
+pub fn password_matches(session: SessionId, password: &[u8]) -> bool {
+    let expected = password_of(session);
+    // Every byte is compared, whatever the first ones are: the time tells nothing.
+    let differs = expected.iter().zip(password).fold(0, |all, (a, b)| all | (a ^ b));
+    session.0 != 0 && password.len() == expected.len() && differs == 0
+}
+
+/// ZooKeeperServer.superSecret.
+const PASSWORD_SEED: i64 = 0xB341_5C00;
+/// The linear congruential generator of java.util.Random, as its documentation gives it.
+const LCG_MULTIPLIER: i64 = 0x5_DEEC_E66D;
+const LCG_INCREMENT: i64 = 0xB;
+const LCG_MASK: i64 = (1 << 48) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now {
+        elapsed_ms: 5_000,
+        wall_ms: 1_700_000_000_000,
+    };
+
+    #[test]
+    fn passwords_are_those_of_java() {
+        // From jshell: new Random(0x100012345670000L ^ 0xB3415C00L).nextBytes(new byte[16]).
+        let expected = [
+            75, 228, 148, 210, 124, 199, 57, 186, 161, 35, 36, 74, 37, 26, 116, 21,
+        ];
+        assert_eq!(password_of(SessionId(0x0100_0123_4567_0000)), expected);
+        assert!(password_matches(SessionId(0x0100_0123_4567_0000), &expected));
+        assert!(!password_matches(
+            SessionId(0x0100_0123_4567_0000),
+            &expected[..15]
+        ));
+        assert!(!password_matches(SessionId(0x0100_0123_4567_0001), &expected));
+        assert!(!password_matches(SessionId(0), &password_of(SessionId(0))));
+    }
+
+    #[test]
+    fn ids_carry_the_server_and_never_repeat_a_living_one() {
+        let fresh = Sessions::new(1, 2_000, [], NOW);
+        let first = fresh.create(4_000, 5_000);
+        assert_eq!(first.0 >> 56, 1);
+        assert_eq!(fresh.create(4_000, 5_000).0, first.0 + 1);
+        let restarted = Sessions::new(1, 2_000, [(SessionId(first.0 + 500), 4_000)], NOW);
+        assert_eq!(restarted.create(4_000, 5_000).0, first.0 + 501);
+    }
+
+    #[test]
+    fn known_sessions_start_with_their_whole_timeout() {
+        let sessions = Sessions::new(1, 2_000, [(SessionId(7), 4_000)], NOW);
+        assert_eq!(sessions.expire(9_999), []);
+        assert_eq!(sessions.expire(10_000), [(SessionId(7), 4_000)]);
+    }
+}
