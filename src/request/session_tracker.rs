@@ -210,7 +210,7 @@ mod tests {
         assert!(tracker.touch(A, 5_000, 10_600));
         assert!(tracker.touch(A, 100, 10_700));
         assert_eq!(tracker.expire(15_000), [(B, 4_000)]);
-        assert_eq!(tracker.expire(16_000), [(A, 5_000)]);
+        assert_eq!(tracker.expire(16_000), [(A, 2_000)]);
     }
 
     #[test]

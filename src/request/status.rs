@@ -162,7 +162,7 @@ mod tests {
                 max_ms: 0
             }
         );
-        [5, 2, 4].map(|ms| status.count_latency(ms));
+        [5, 2, 4].into_iter().for_each(|ms| status.count_latency(ms));
         assert_eq!(
             status.latencies(),
             Latencies {
