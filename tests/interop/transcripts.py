@@ -55,19 +55,29 @@ def difference(step, one, other):
 
 def interactive(kind):
     with fresh_server(kind) as server:
-        normal = Normal(server)
-        session = peers.CommandLine(server.address)
-        steps = []
-        for asked in COMMANDS:
-            command, _, expected = asked.partition("  # ")
-            command = command.replace("ADDRESS", server.address)
-            session.send(command)
-            found = [line for text in expected.split("; ") if text for line in session.until(text)]
-            session.send("printwatches")
-            steps.append((asked, apart(found + session.until_marker(), normal)))
-        rest, code = session.quit()
-        steps.append(("quit", apart(rest, normal) + [f"exit code {code}"]))
-        return steps
+        return interact(server, COMMANDS)
+
+
+def interactive_bad_auth(kind):
+    """A scheme that the server does not know ends the session."""
+    with fresh_server(kind) as server:
+        return interact(server, BAD_AUTH)
+
+
+def interact(server, commands):
+    normal = Normal(server)
+    session = peers.CommandLine(server.address)
+    steps = []
+    for asked in commands:
+        command, _, expected = asked.partition("  # ")
+        command = command.replace("ADDRESS", server.address)
+        session.send(command)
+        found = [line for text in expected.split("; ") if text for line in session.until(text)]
+        session.send("printwatches")
+        steps.append((asked, apart(found + session.until_marker(), normal)))
+    rest, code = session.quit()
+    steps.append(("quit", apart(rest, normal) + [f"exit code {code}"]))
+    return steps
 
 
 # A text after `#` is waited for: what it names is printed by the thread of the
@@ -160,11 +170,13 @@ rmr /deep
 rmr /none
 ls /
 history
-redo 1
+redo 2
 redo 1000
+redo -1
 printwatches off
 get /a watch
 set /a unseen
+sync /a  # Sync returned
 printwatches on
 get /a watch
 set /a seen  # NodeDataChanged
@@ -181,8 +193,17 @@ stat /zookeeper
 """.splitlines()
 
 
+BAD_AUTH = """\
+create /a data  # SyncConnected
+addauth digest ann:secret
+addauth nonsense x  # AuthFailed
+ls /
+""".splitlines()
+
+
 def one_shot(kind):
-    """A process for each command: both streams and the exit code."""
+    """A process for each command: both streams and the exit code. Whether such a
+    short process still prints its events is chance."""
     with fresh_server(kind) as server:
         normal = Normal(server)
         steps = []
@@ -190,7 +211,7 @@ def one_shot(kind):
             out, err, code = peers.command_line_once(server.address, words)
             steps.append((
                 " ".join(words),
-                ["stdout:"] + apart(out.splitlines(), normal)
+                ["stdout:"] + apart(out.splitlines(), normal, events=False)
                 + ["stderr:"] + apart(without_stack(err.splitlines()), normal)
                 + [f"exit code {code}"],
             ))
@@ -208,25 +229,24 @@ ONE_SHOT = [
     ["setAcl", "/a", "nonsense:x:r"],
     ["create", "/acl", "data", "auth::r"],
     ["create", "/acl", "data", "digest:no-colon:r"],
-    ["addauth", "nonsense", "x"],
     ["-r", "ls", "/"],
-    ["-timeout", "1", "stat", "/a"],
-    ["ls", "/"],
+    ["-timeout", "5000", "stat", "/a"],
+    ["create", "-e", "/a/b"],
 ]
 
 
-def apart(lines, normal):
+def apart(lines, normal, events=True):
     """What came from watches, in its order, after everything else, since it is
     printed by a thread of its own."""
-    events, rest = [], []
+    seen, rest = [], []
     for line in lines:
         if line.startswith(("WATCHER::", "WatchedEvent")):
             if rest and rest[-1] == "":
                 rest.pop()
-            events.append(line)
+            seen.append(line)
         else:
             rest.append(line)
-    return [normal.line(line) for line in rest + events]
+    return [normal.line(line) for line in rest + (seen if events else [])]
 
 
 def without_stack(lines):
@@ -238,15 +258,14 @@ def without_stack(lines):
 
 def words_idle(kind):
     with fresh_server(kind) as server:
-        return ask_all(server, Normal(server), ALL_WORDS)
+        return ask_all(server, Normal(server), ["srst"] + ALL_WORDS)
 
 
 def words_busy(kind):
     """Clients of several kinds: busy, idle, with watches, with ephemerals."""
     with fresh_server(kind, config=["4lw.commands.whitelist=*"]) as server:
-        normal = Normal(server)
         clients = [wire.Client(server.port, timeout_ms) for timeout_ms in (30000, 30000, 40000)]
-        # The four polls of the start differ in number from run to run.
+        normal = Normal(server, [client.session_id for client in clients])
         steps = ask_all(server, normal, ["srst", "crst"])
         first, second, third = clients
         first.create("/a", b"12345")
@@ -278,7 +297,7 @@ def words_busy(kind):
 def words_masks(kind):
     with fresh_server(kind) as server:
         normal = Normal(server)
-        return [
+        return ask_all(server, normal, ["srst"]) + [
             ("stmk 0x1ff", [server.word("stmk", (0x1FF).to_bytes(8, "big"))]),
             ("gtmk", [server.word("gtmk")]),
         ] + ask_all(server, normal, [
@@ -311,7 +330,12 @@ def words_configured(kind):
 
 
 def ask_all(server, normal, words):
-    return [(word.strip(), normal.answer(word, server.word(word))) for word in words]
+    """The word stmk comes with eight bytes of mask; without, both servers wait."""
+    masks = {"stmk": (0x132).to_bytes(8, "big")}
+    return [
+        (word.strip(), normal.answer(word, server.word(word, masks.get(word, b""))))
+        for word in words
+    ]
 
 
 def refused(call, *arguments):
@@ -338,8 +362,11 @@ def fresh_server(kind, tick_ms=2000, config=(), properties=()):
 class Normal:
     """Replaces what differs between two runs."""
 
-    def __init__(self, server):
-        self.sessions = []
+    def __init__(self, server, sessions=()):
+        # How often a server was asked while it started is chance; the word srst
+        # sets the counters to zero.
+        self.count_packets = False
+        self.sessions = [f"{session:#x}" for session in sessions]
         self.fixed = [(str(server.data_dir), "<dir>"), (server.address, "<address>"),
                       (f"clientPort={server.port}", "clientPort=<port>")]
 
@@ -347,10 +374,13 @@ class Normal:
         for text, name in self.fixed:
             line = line.replace(text, name)
         line = re.sub(r"0x1[0-9a-f]{14}\b", self._session, line)
+        # Java keeps the names of children in a hash set.
+        line = re.sub(r"^\[(.+)\]$", lambda names: f"[{', '.join(sorted(names[1].split(', ')))}]", line)
         return re.sub(r"\w{3} \w{3} \d\d \d\d:\d\d:\d\d \w+ \d{4}", "<date>", line)
 
     def answer(self, word, text):
         lines = [self.line(line) for line in text.split("\n")]
+        self.count_packets |= text == "Server stats reset.\n"
         return getattr(self, "_" + word.strip(), lambda lines: lines)(lines)
 
     def _session(self, match):
@@ -369,7 +399,22 @@ class Normal:
         return self._srvr(lines[:2] + self._cons(lines[2:end] + [""])[:-1] + lines[end:])
 
     def _srvr(self, lines):
-        return [re.sub(r"^(Latency .*: ).*", r"\1<n>", line) for line in lines]
+        lines = [re.sub(r"^(Latency .*: ).*", r"\1<n>", line) for line in lines]
+        if self.count_packets:
+            return lines
+        return [re.sub(r"^(Received|Sent): .*", r"\1: <n>", line) for line in lines]
+
+    def _wchc(self, lines):
+        """Blocks of a head and its indented lines, in the order of a hash map."""
+        blocks = []
+        for line in lines:
+            if line.startswith("\t") and blocks:
+                blocks[-1].append(line)
+            else:
+                blocks.append([line])
+        return sum(([block[0]] + sorted(block[1:]) for block in sorted(blocks)), [])
+
+    _wchp = _wchc
 
     def _mntr(self, lines):
         varying = "latency|file_descriptor_count|fsync_threshold_exceed_count"
@@ -382,7 +427,7 @@ class Normal:
         lines = [re.sub(r"^\d+ expire at <date>:", "<n> expire at <date>:", line) for line in lines]
         lines = [re.sub(r"^Session Sets \(\d+\)", "Session Sets (<n>)", line) for line in lines]
         half = next((n for n, line in enumerate(lines) if line.startswith("ephemeral")), 0)
-        return sorted(set(lines[:half])) + lines[half:]
+        return sorted(set(lines[:half])) + lines[half : half + 2] + self._wchc(lines[half + 2 :])
 
     def _envi(self, lines):
         machine = ("zookeeper.version", "host.name", "os.", "user.", "Environment")
@@ -394,6 +439,7 @@ class Normal:
 
 RECORDINGS = {
     "command line": interactive,
+    "command line, unknown auth": interactive_bad_auth,
     "command line, one command each": one_shot,
     "words, no client": words_idle,
     "words, clients": words_busy,

@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""Curator 2.13.0 and the C client library against a server of either kind.
+
+    clients.py [kind]      default: oxkeeper
+
+Both programs are compiled here. Each says RESTART once; the server is then
+stopped and started again, and their sessions, ephemerals and watches must live
+on.
+"""
+
+import subprocess
+import sys
+
+import peers
+
+
+def main():
+    kind = sys.argv[1] if len(sys.argv) > 1 else "oxkeeper"
+    build = peers.temporary_directory("clients")
+    passed = failed = 0
+    for name, command in (
+        ("Curator", build_curator(build)), ("C", build_c(build)),
+    ):
+        for line in run(kind, command):
+            print(f"{name}: {line}")
+            passed += line.startswith("ok ")
+            failed += not line.startswith("ok ")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+def build_curator(build):
+    source = peers.HERE / "curator/CuratorSmoke.java"
+    subprocess.run(
+        ["javac", "-XDsuppressNotes", "-cp", peers.java_class_path(), "-d", str(build), str(source)],
+        check=True,
+    )
+    return peers.java_command("CuratorSmoke", [], class_path=[str(build)])
+
+
+def build_c(build):
+    program = build / "smoke"
+    subprocess.run(
+        ["gcc", "-Wall", "-Wextra", "-Werror", "-o", str(program), str(peers.HERE / "c/smoke.c"),
+         "-lzookeeper_mt", "-lpthread"],
+        check=True,
+    )
+    return [str(program)]
+
+
+def run(kind, command):
+    """The lines of one program against a server of its own."""
+    with peers.Server(kind, peers.temporary_directory("data")) as server:
+        process = peers.spawn(
+            command + [server.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        lines = []
+        for line in process.stdout:
+            if line.strip() == "RESTART":
+                server.stop()
+                server.start()
+                process.stdin.write("\n")
+                process.stdin.flush()
+            else:
+                lines.append(line.rstrip())
+        code = process.wait(60)
+        if code not in (0, 1) or not lines:
+            lines.append(f"FAILED: it ended with {code}")
+        return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
