@@ -3,6 +3,8 @@
 //! The house has floors; a room uses only the floors below it. `ARCHITECTURE.md` is the map.
 
 pub mod auth;
+pub mod config;
+pub mod ensemble;
 pub mod proto;
 pub mod request;
 pub mod runtime;

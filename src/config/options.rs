@@ -1,0 +1,338 @@
+//! The one table of everything that can be configured. What is read, what is refused, the reference that
+//! `oxkeeper options` prints: all come from here.
+//!
+//! An option is a *key* of zoo.cfg or a system *property* of Java. Any key that is not in the table becomes the
+//! property `zookeeper.<key>`, so that most properties can be set in the file as well. (QuorumPeerConfig)
+
+use std::fmt::Write;
+
+/// One thing that can be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opt {
+    /// Its key in zoo.cfg, or the whole name of its property.
+    pub name: &'static str,
+    /// Which of the two.
+    pub place: Place,
+    /// What is allowed.
+    pub kind: Kind,
+    /// What holds without it; empty if nothing does.
+    pub default: &'static str,
+    /// What it is good for, with its unit.
+    pub meaning: &'static str,
+}
+
+/// Where an option is set, and what a bad value of it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A key of zoo.cfg; the server refuses to start upon a bad value.
+    Key,
+    /// A system property; with a bad value the default holds, with a warning. (In 3.4.14 without one.)
+    Property,
+    /// A system property upon whose bad value the server refuses to start.
+    StrictProperty,
+}
+
+/// What values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// The path of a directory.
+    Directory,
+    /// A decimal number within bounds, both included.
+    Number(i64, i64),
+    /// The same, which may be written `0x1f`, `#1f` or `017` as well. (Integer.getInteger)
+    CNumber(i64, i64),
+    /// `true` in any case of letters; all else is false. (Boolean.parseBoolean)
+    Bool,
+    /// On unless it is `no`.
+    YesUnlessNo,
+    /// Off unless it is `yes`.
+    NoUnlessYes,
+    /// `participant` or `observer`, in any case of letters.
+    Role,
+    /// `host:port:electionPort` and perhaps the role.
+    Server,
+    /// Numbers of servers with colons between.
+    Sids,
+}
+
+impl Kind {
+    /// What a message says is allowed.
+    pub fn allowed(self) -> String {
+        match self {
+            Kind::Text => "any text".to_owned(),
+            Kind::Directory => "the path of a directory".to_owned(),
+            Kind::Number(min, i64::MAX) | Kind::CNumber(min, i64::MAX) => {
+                format!("a whole number of at least {min}")
+            }
+            Kind::Number(min, max) => format!("a whole number from {min} to {max}"),
+            Kind::CNumber(min, max) => format!("a whole number from {min} to {max}, decimal or 0x..."),
+            Kind::Bool => "true or false".to_owned(),
+            Kind::YesUnlessNo | Kind::NoUnlessYes => "yes or no".to_owned(),
+            Kind::Role => "participant or observer".to_owned(),
+            Kind::Server => "host:port:electionPort or host:port:electionPort:participant|observer \
+                             (IPv6 addresses in brackets)"
+                .to_owned(),
+            Kind::Sids => "numbers of servers with colons between, as 1:2:3".to_owned(),
+        }
+    }
+}
+
+impl Opt {
+    /// How it is written in zoo.cfg, if it can be.
+    pub fn key(&self) -> Option<&'static str> {
+        match self.place {
+            Place::Key => Some(self.name),
+            Place::Property | Place::StrictProperty => self.name.strip_prefix(PREFIX),
+        }
+    }
+}
+
+/// All options with their defaults and meanings, as a table in Markdown.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "| in zoo.cfg | as -D property | allowed | default | meaning |\n|---|---|---|---|---|\n",
+    );
+    for option in ALL {
+        let key = option.key().unwrap_or("-");
+        let property = if option.place == Place::Key {
+            "-"
+        } else {
+            option.name
+        };
+        let default = if option.default.is_empty() {
+            "-"
+        } else {
+            option.default
+        };
+        let allowed = option.kind.allowed().replace('|', "\\|");
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            out,
+            "| {key} | {property} | {allowed} | {default} | {} |",
+            option.meaning
+        );
+    }
+    out.push_str("\nAccepted without effect, with one warning for each group:\n\n");
+    for group in WITHOUT_EFFECT {
+        let _ = writeln!(out, "- {}: {}", group.names.join(", "), group.why);
+    }
+    out
+}
+
+/// What a key of zoo.cfg becomes if it is not in the table: this and the key.
+pub const PREFIX: &str = "zookeeper.";
+
+/// Names that are accepted, kept and not used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WithoutEffect {
+    /// Keys of zoo.cfg, or properties without their prefix; a `*` at the end stands for anything.
+    pub names: &'static [&'static str],
+    /// Why they have no effect.
+    pub why: &'static str,
+}
+
+impl WithoutEffect {
+    /// Whether a key belongs to the group.
+    pub fn has(&self, key: &str) -> bool {
+        self.names.iter().any(|name| match name.strip_suffix('*') {
+            Some(start) => key.starts_with(start),
+            None => key == *name,
+        })
+    }
+}
+
+macro_rules! options {
+    ($($const_name:ident = $place:ident $name:literal, $kind:expr, $default:literal, $meaning:literal;)*) => {
+        $(
+            #[doc = $meaning]
+            pub const $const_name: Opt = Opt {
+                name: $name, place: Place::$place, kind: $kind, default: $default, meaning: $meaning,
+            };
+        )*
+        /// Every option, in the order of the reference.
+        pub const ALL: &[Opt] = &[$($const_name),*];
+    };
+}
+
+const INT_MAX: i64 = i32::MAX as i64;
+const INT_MIN: i64 = i32::MIN as i64;
+const COUNT: Kind = Kind::Number(0, INT_MAX);
+
+options! {
+    DATA_DIR = Key "dataDir", Kind::Directory, "", "directory of snapshots, myid and epoch files";
+    DATA_LOG_DIR = Key "dataLogDir", Kind::Directory, "", "directory of the transaction log; dataDir if not set";
+    CLIENT_PORT = Key "clientPort", Kind::Number(1, 65_535), "", "port for clients";
+    CLIENT_PORT_ADDRESS = Key "clientPortAddress", Kind::Text, "", "address or host name to listen on; all addresses if not set";
+    TICK_TIME = Key "tickTime", Kind::Number(1, INT_MAX), "3000", "milliseconds of a tick, the unit of session timeouts and limits";
+    MAX_CLIENT_CNXNS = Key "maxClientCnxns", Kind::Number(INT_MIN, INT_MAX), "60", "connections allowed from one address; 0 or less for no limit";
+    MIN_SESSION_TIMEOUT = Key "minSessionTimeout", Kind::Number(-1, INT_MAX), "-1", "least session timeout, milliseconds; -1 for 2 ticks; refused without maxSessionTimeout";
+    MAX_SESSION_TIMEOUT = Key "maxSessionTimeout", Kind::Number(-1, INT_MAX), "-1", "largest session timeout, milliseconds; -1 for 20 ticks";
+    AUTOPURGE_SNAP_RETAIN_COUNT = Key "autopurge.snapRetainCount", Kind::Number(INT_MIN, INT_MAX), "3", "snapshots that autopurge keeps, at least 3";
+    AUTOPURGE_PURGE_INTERVAL = Key "autopurge.purgeInterval", Kind::Number(INT_MIN, INT_MAX), "0", "hours between purges; 0 or less for none";
+    SERVER = Key "server.N", Kind::Server, "", "member N of the ensemble";
+    GROUP = Key "group.G", Kind::Sids, "", "members of group G, for hierarchical quorums";
+    WEIGHT = Key "weight.N", Kind::Number(0, INT_MAX), "1", "weight of server N in its group";
+    INIT_LIMIT = Key "initLimit", COUNT, "", "ticks that a server may take to connect to its leader and catch up; required in an ensemble";
+    SYNC_LIMIT = Key "syncLimit", COUNT, "", "ticks that a server may lag behind its leader; required in an ensemble";
+    ELECTION_ALG = Key "electionAlg", Kind::Number(INT_MIN, INT_MAX), "3", "election algorithm; only 3 is offered, 0 to 2 were deprecated long ago";
+    PEER_TYPE = Key "peerType", Kind::Role, "participant", "role of this server; the server list wins";
+    QUORUM_LISTEN_ON_ALL_IPS = Key "quorumListenOnAllIPs", Kind::Bool, "false", "listen on all addresses for the other servers too";
+    SYNC_ENABLED = Key "syncEnabled", Kind::Bool, "true", "whether an observer writes log and snapshots";
+    QUORUM_ENABLE_SASL = Key "quorum.auth.enableSasl", Kind::Bool, "false", "authenticate servers to each other";
+    QUORUM_SERVER_REQUIRE_SASL = Key "quorum.auth.serverRequireSasl", Kind::Bool, "false", "refuse servers that do not authenticate";
+    QUORUM_LEARNER_REQUIRE_SASL = Key "quorum.auth.learnerRequireSasl", Kind::Bool, "false", "authenticate when connecting to another server";
+    QUORUM_LEARNER_LOGIN_CONTEXT = Key "quorum.auth.learner.saslLoginContext", Kind::Text, "QuorumLearner", "JAAS section for connecting";
+    QUORUM_SERVER_LOGIN_CONTEXT = Key "quorum.auth.server.saslLoginContext", Kind::Text, "QuorumServer", "JAAS section for accepting";
+    QUORUM_SERVICE_PRINCIPAL = Key "quorum.auth.kerberos.servicePrincipal", Kind::Text, "zkquorum/localhost", "Kerberos principal of the servers";
+    QUORUM_CNXN_THREADS_SIZE = Key "quorum.cnxn.threads.size", Kind::Number(INT_MIN, INT_MAX), "20", "no effect: connections between servers are not opened by a pool";
+
+    SNAP_COUNT = Property "zookeeper.snapCount", Kind::Number(INT_MIN, INT_MAX), "100000", "transactions between snapshots, at least 2";
+    GLOBAL_OUTSTANDING_LIMIT = Property "zookeeper.globalOutstandingLimit", COUNT, "1000", "requests in process above which clients are read more slowly";
+    PRE_ALLOC_SIZE = Property "zookeeper.preAllocSize", Kind::Number(i64::MIN, i64::MAX / 1024), "65536", "KiB by which a log file grows; 0 or less for none";
+    FORCE_SYNC = Property "zookeeper.forceSync", Kind::YesUnlessNo, "yes", "whether the log is synced to disk before a write is answered";
+    ZOOKEEPER_FSYNC_WARNING = Property "zookeeper.fsync.warningthresholdms", Kind::CNumber(0, i64::MAX), "1000", "milliseconds from which a sync of the log is reported as slow";
+    FSYNC_WARNING = Property "fsync.warningthresholdms", Kind::CNumber(0, i64::MAX), "1000", "older name of the same; zookeeper.fsync.warningthresholdms wins";
+    JUTE_MAX_BUFFER = Property "jute.maxbuffer", Kind::CNumber(1, INT_MAX), "1048575", "largest request, bytes";
+    SKIP_ACL = Property "zookeeper.skipACL", Kind::NoUnlessYes, "no", "whether everybody may do everything";
+    FOUR_LETTER_WORDS = Property "zookeeper.4lw.commands.whitelist", Kind::Text, "", "four-letter words that are answered, with commas between, or *; all but wchc and wchp if not set";
+    SUPER_DIGEST = Property "zookeeper.DigestAuthenticationProvider.superDigest", Kind::Text, "", "user:base64 of the super user";
+    SUPER_USER = Property "zookeeper.superUser", Kind::Text, "", "name of the super user under SASL";
+    LEADER_SERVES = Property "zookeeper.leaderServes", Kind::YesUnlessNo, "yes", "whether a leader takes clients";
+    CNX_TIMEOUT = StrictProperty "zookeeper.cnxTimeout", COUNT, "5000", "milliseconds to wait for a connection of the election port";
+    TCP_KEEP_ALIVE = Property "zookeeper.tcpKeepAlive", Kind::Bool, "false", "TCP keepalive on connections of the election port";
+    LEADER_NODELAY = Property "leader.nodelay", Kind::Bool, "true", "TCP_NODELAY of the leader's connections to learners";
+    FOLLOWER_NODELAY = Property "follower.nodelay", Kind::Bool, "true", "TCP_NODELAY of a learner's connection to its leader";
+    OBSERVER_SYNC_ENABLED = Property "zookeeper.observer.syncEnabled", Kind::Bool, "", "the same as syncEnabled, and wins";
+    READ_ONLY_MODE = Property "readonlymode.enabled", Kind::Bool, "false", "serve reads without a quorum to clients that allow it";
+    INITIAL_ZXID = StrictProperty "zookeeper.testingonly.initialZxid", Kind::Number(i64::MIN, i64::MAX), "", "tests only: counter with which a leader's epoch begins";
+    ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
+    LOG_DIR = Property "zookeeper.log.dir", Kind::Text, ".", "directory of ROLLINGFILE; only as -D";
+    LOG_FILE = Property "zookeeper.log.file", Kind::Text, "zookeeper.log", "file name of ROLLINGFILE; only as -D";
+    CONSOLE_THRESHOLD = Property "zookeeper.console.threshold", Kind::Text, "INFO", "least level of CONSOLE; only as -D";
+    LOG_THRESHOLD = Property "zookeeper.log.threshold", Kind::Text, "DEBUG", "least level of ROLLINGFILE; only as -D";
+}
+
+/// Groups of names without effect. A name belongs to the first group that has it.
+pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
+    WithoutEffect {
+        names: &[
+            "secureClientPort",
+            "secureClientPortAddress",
+            "ssl.*",
+            "sslQuorum",
+            "portUnification",
+            "client.portUnification",
+        ],
+        why: "TLS came with 3.5 and is not offered; no port is opened for it",
+    },
+    WithoutEffect {
+        names: &["admin.*", "commandURL"],
+        why: "the admin server came with 3.5; the four-letter words give the same figures",
+    },
+    WithoutEffect {
+        names: &["serverCnxnFactory"],
+        why: "there is one implementation of the client port",
+    },
+    WithoutEffect {
+        names: &[
+            "authProvider.*",
+            "allowSaslFailedClients",
+            "sasl.*",
+            "SASLAuthenticationProvider.superPassword",
+            "kerberos.*",
+            "security.auth_to_local",
+            "requireKerberosConfig",
+            "server.realm",
+            "kinit",
+            "sessionRequireClientSASLAuth",
+            "enforce.auth.*",
+        ],
+        why: "authentication providers are not loaded by name; world, ip, auth and digest are built in, SASL is not offered",
+    },
+    WithoutEffect {
+        names: &["metricsProvider.*"],
+        why: "metrics providers came with 3.6; mntr gives the figures",
+    },
+    WithoutEffect {
+        names: &[
+            "standaloneEnabled",
+            "reconfigEnabled",
+            "dynamicConfigFile",
+            "skipReconfigACL",
+        ],
+        why: "dynamic reconfiguration came with 3.5",
+    },
+    WithoutEffect {
+        names: &[
+            "localSessionsEnabled",
+            "localSessionsUpgradingEnabled",
+            "extendedTypesEnabled",
+            "snapshot.*",
+            "digest.enabled",
+            "txnLogSizeLimitInKb",
+            "maxCnxns",
+            "clientPortListenBacklog",
+            "netty.*",
+            "nio.*",
+            "commitLogCount",
+            "connectToLearnerMasterLimit",
+            "multiAddress.*",
+            "observerMasterPort",
+            "initialConfig",
+            "electionPortBindRetry",
+            "sessionlessCnxnTimeout",
+            "largeRequest*",
+        ],
+        why: "later versions than 3.4.14 brought them",
+    },
+    WithoutEffect {
+        names: &["jmx.*"],
+        why: "there is no JMX without a Java machine",
+    },
+    WithoutEffect {
+        names: &["ipReachableTimeout", "quorum.cnxn.threads.size"],
+        why: "connections to other servers are made another way",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_none_has_an_effect_and_none_at_once() {
+        for (index, option) in ALL.iter().enumerate() {
+            assert!(
+                ALL[..index].iter().all(|other| other.name != option.name),
+                "{}",
+                option.name
+            );
+            let lost = WITHOUT_EFFECT
+                .iter()
+                .find(|group| option.key().is_some_and(|key| group.has(key)));
+            assert!(
+                lost.is_none() || option.meaning.starts_with("no effect"),
+                "{} has a meaning and is without effect",
+                option.name
+            );
+        }
+    }
+
+    #[test]
+    fn the_reference_has_a_row_for_each_option() {
+        let text = reference();
+        assert_eq!(
+            text.lines().filter(|line| line.starts_with("| ")).count(),
+            ALL.len() + 1
+        );
+        assert!(text.contains("| snapCount | zookeeper.snapCount | "));
+        assert!(text.contains("| - | jute.maxbuffer | "));
+        assert!(
+            text.lines()
+                .filter(|line| line.starts_with("| "))
+                .all(|line| { line.replace("\\|", "").matches('|').count() == 6 })
+        );
+    }
+}
