@@ -9,3 +9,4 @@ pub mod proto;
 pub mod request;
 pub mod runtime;
 pub mod tools;
+pub mod tree;

@@ -1,0 +1,342 @@
+//! One transaction makes the next state. (DataTree.processTxn, FileTxnSnapLog.processTransaction)
+//!
+//! A transaction may meet a tree that has it already: a snapshot of Java's holds effects of transactions
+//! that its log holds too. So a node that exists is left as it is, a node that is missing is not missed,
+//! and what counts a parent's changes is raised to what the transaction says but never lowered
+//! (ZOOKEEPER-3125, 3249). In order, each once, the results are those of 3.4.14 to the letter.
+
+use std::sync::Arc;
+
+use super::data_tree::DataTree;
+use super::node::Node;
+use super::path::split;
+use crate::proto::multi::MultiResult;
+use crate::proto::txn::{CreateTxn, SetAclTxn, SetDataTxn, SubTxn, Txn, TxnHeader};
+use crate::proto::{Decode, ErrorCode, Malformed, OpCode, Reader, SessionId, Stat, StatPersisted, Zxid};
+
+/// What a transaction did: all that its reply says. (DataTree.ProcessTxnResult)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Applied<'a> {
+    /// How it went: the error of an error transaction; of a multi that of the first part that has one.
+    pub error: ErrorCode,
+    /// The node it was about.
+    pub path: Option<&'a str>,
+    /// The node's stat afterwards, of setData and setACL.
+    pub stat: Option<Stat>,
+    /// The results of a multi's parts, in order.
+    pub multi: Vec<MultiResult<'a>>,
+}
+
+/// What watches may wait for. They come in the order in which 3.4.14 fires watches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A node was made; its parent has a child more.
+    Created(Arc<str>),
+    /// A node was removed; its parent has a child less.
+    Deleted(Arc<str>),
+    /// A node's data was replaced.
+    DataChanged(Arc<str>),
+}
+
+/// Where changes are noted, or `None` if nobody watches: a replay.
+pub type Changes<'c> = Option<&'c mut Vec<Change>>;
+
+impl DataTree {
+    /// Applies one transaction. Failures are results: whatever is proposed was checked before, but for what
+    /// a replay meets twice.
+    pub fn apply<'a>(
+        &mut self,
+        header: &TxnHeader,
+        txn: &'a Txn<'a>,
+        mut changes: Changes<'_>,
+    ) -> Applied<'a> {
+        let mut applied = self.apply_parts(header, txn, &mut changes);
+        if self.last_zxid < header.zxid {
+            self.last_zxid = header.zxid;
+        }
+        if applied.error != ErrorCode::Ok {
+            applied.stat = None;
+        }
+        applied
+    }
+
+    /// Ends a session without a transaction: those whose ephemerals a snapshot holds but not themselves.
+    /// (ZooKeeperServer.loadData)
+    pub fn kill_session(&mut self, session: SessionId, zxid: Zxid, mut changes: Changes<'_>) {
+        self.sessions.remove(&session);
+        let paths = self.ephemerals_of(session);
+        self.ephemerals.remove(&session);
+        for path in paths {
+            log::debug!("Deleting ephemeral node {path} for session {session}");
+            if self.delete(&path, zxid, &mut changes).is_err() {
+                log::warn!(
+                    "Ignoring NoNodeException for path {path} while removing ephemeral for dead session {session}"
+                );
+            }
+        }
+    }
+
+    fn apply_parts<'a>(
+        &mut self,
+        header: &TxnHeader,
+        txn: &'a Txn<'a>,
+        changes: &mut Changes<'_>,
+    ) -> Applied<'a> {
+        match txn {
+            Txn::CreateSession(timeout_ms) => {
+                self.sessions.insert(header.session, *timeout_ms);
+                Applied::of(ErrorCode::Ok)
+            }
+            Txn::CloseSession => {
+                self.kill_session(header.session, header.zxid, changes.as_deref_mut());
+                Applied::of(ErrorCode::Ok)
+            }
+            Txn::Error(number) => Applied::of(error_of(*number)),
+            Txn::Multi(parts) => self.apply_multi(header, parts, changes),
+            node_txn => self.apply_to_node(header, node_txn, changes),
+        }
+    }
+
+    /// The kinds that are about one node: those that can be parts of a multi, and setACL.
+    fn apply_to_node<'a>(
+        &mut self,
+        header: &TxnHeader,
+        txn: &'a Txn<'_>,
+        changes: &mut Changes<'_>,
+    ) -> Applied<'a> {
+        let (path, done) = match txn {
+            Txn::Create(create) => (&create.path, self.create(header, create, changes).map(|()| None)),
+            Txn::Delete(delete) => {
+                let deleted = self.delete(&delete.path, header.zxid, changes);
+                (&delete.path, deleted.map(|()| None))
+            }
+            Txn::SetData(set) => (&set.path, self.set_data(header, set, changes).map(Some)),
+            Txn::SetAcl(set) => (&set.path, self.set_acl(set).map(Some)),
+            Txn::Check(check) => (&check.path, Ok(None)),
+            Txn::Error(number) => return Applied::of(error_of(*number)),
+            Txn::CreateSession(_) | Txn::CloseSession | Txn::Multi(_) => {
+                return Applied::of(ErrorCode::Unimplemented);
+            }
+        };
+        Applied {
+            path: Some(path),
+            stat: done.ok().flatten(),
+            ..Applied::of(done.err().unwrap_or(ErrorCode::Ok))
+        }
+    }
+
+    /// All parts, or none if one of them is an error: it was found when the multi was prepared.
+    fn apply_multi<'a>(
+        &mut self,
+        header: &TxnHeader,
+        parts: &'a [SubTxn<'a>],
+        changes: &mut Changes<'_>,
+    ) -> Applied<'a> {
+        if parts.iter().any(|part| part.op == OpCode::Error.number()) {
+            return failed_multi(parts);
+        }
+        // All are read before the first is applied: a part that cannot be read spoils the whole, not the rest.
+        let txns: Result<Vec<Txn<'a>>, Malformed> = parts.iter().map(decode_part).collect();
+        let txns = match txns {
+            Ok(txns) => txns,
+            Err(error) => {
+                log::error!("Multi transaction {} cannot be read: {error}", header.zxid);
+                return Applied::of(ErrorCode::MarshallingError);
+            }
+        };
+        let mut whole = Applied::of(ErrorCode::Ok);
+        for txn in txns {
+            let part = self.apply_to_node(header, &txn, changes);
+            if whole.error == ErrorCode::Ok {
+                whole.error = part.error;
+            }
+            let stat = part.stat.unwrap_or_default();
+            whole.multi.push(match txn {
+                Txn::Create(create) => MultiResult::Create(create.path),
+                Txn::Delete(_) => MultiResult::Delete,
+                Txn::SetData(_) => MultiResult::SetData(stat),
+                _ => MultiResult::Check,
+            });
+        }
+        whole
+    }
+
+    fn create(
+        &mut self,
+        header: &TxnHeader,
+        txn: &CreateTxn<'_>,
+        changes: &mut Changes<'_>,
+    ) -> Result<(), ErrorCode> {
+        let path: &str = &txn.path;
+        let (parent_path, name) = split(path).ok_or(ErrorCode::BadArguments)?;
+        if name.is_empty() || parent_path == "/" {
+            // Never proposed, since no such path is valid; the root itself exists.
+            return Err(if path == "/" {
+                ErrorCode::NodeExists
+            } else {
+                ErrorCode::BadArguments
+            });
+        }
+        let parent = self.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        let node = &mut self.nodes[parent];
+        let cversion = match txn.parent_cversion {
+            FROM_3_3 => node.stat().cversion.wrapping_add(1),
+            cversion => cversion,
+        };
+        node.raise_cversion(cversion);
+        node.raise_pzxid(header.zxid);
+        if let Some(id) = self.find(path) {
+            self.restore_acl(id, header.zxid, txn);
+            return Err(ErrorCode::NodeExists);
+        }
+        let stat = StatPersisted {
+            czxid: header.zxid,
+            mzxid: header.zxid,
+            pzxid: header.zxid,
+            ctime: header.time_ms,
+            mtime: header.time_ms,
+            ephemeral_owner: if txn.ephemeral { header.session.0 } else { 0 },
+            ..StatPersisted::default()
+        };
+        let acl = self.acls.intern(txn.acl.as_deref());
+        self.insert_leaf(parent, path, Node::new(name, txn.data, acl, &stat));
+        self.quota_after_create(path, txn.data.map_or(0, <[u8]>::len));
+        note(changes, Change::Created, path);
+        Ok(())
+    }
+
+    /// A snapshot may have lost the list of a node that was made while it was written (ZOOKEEPER-3306).
+    /// The transaction that made the node still knows it.
+    fn restore_acl(&mut self, id: u32, zxid: Zxid, txn: &CreateTxn<'_>) {
+        let node = &self.nodes[id];
+        if node.czxid() == zxid && !self.acls.is_known(node.acl) {
+            self.replace_acl(id, txn.acl.as_deref());
+        }
+    }
+
+    fn delete(&mut self, path: &str, zxid: Zxid, changes: &mut Changes<'_>) -> Result<(), ErrorCode> {
+        let (parent_path, _) = split(path).ok_or(ErrorCode::BadArguments)?;
+        if path == "/" {
+            return Err(ErrorCode::BadArguments);
+        }
+        let parent = self.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        // Also when the node is gone already: a snapshot may hold its parent from before and not itself.
+        self.nodes[parent].raise_pzxid(zxid);
+        let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        self.remove_below(id, path);
+        self.remove_counted(id, path);
+        note(changes, Change::Deleted, path);
+        Ok(())
+    }
+
+    /// Nothing is proposed to be deleted while it has children. In a replay they may be there from later
+    /// transactions, which will make them again.
+    fn remove_below(&mut self, id: u32, path: &str) {
+        let mut found: Vec<(u32, String)> = Vec::new();
+        let mut next = 0;
+        let (mut parent, mut parent_path) = (id, path.to_owned());
+        if self.nodes[id].children().is_empty() {
+            return;
+        }
+        loop {
+            for &child in self.nodes[parent].children() {
+                found.push((child, format!("{parent_path}/{}", self.nodes[child].name())));
+            }
+            let Some((id, path)) = found.get(next) else {
+                break;
+            };
+            (parent, parent_path) = (*id, path.clone());
+            next += 1;
+        }
+        for (id, path) in found.iter().rev() {
+            self.remove_counted(*id, path);
+        }
+    }
+
+    fn remove_counted(&mut self, id: u32, path: &str) {
+        let data_len = self.nodes[id].data_len();
+        self.remove_leaf(id, path);
+        self.quota_after_delete(path, data_len);
+    }
+
+    fn set_data(
+        &mut self,
+        header: &TxnHeader,
+        txn: &SetDataTxn<'_>,
+        changes: &mut Changes<'_>,
+    ) -> Result<Stat, ErrorCode> {
+        let path: &str = &txn.path;
+        let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        let old_len = self.nodes[id].data_len();
+        self.replace_data(id, txn.data);
+        self.nodes[id].set_modified(header.zxid, header.time_ms, txn.version);
+        let stat = self.node_ref(id).shown_stat();
+        self.quota_after_set_data(path, old_len, txn.data.map_or(0, <[u8]>::len));
+        note(changes, Change::DataChanged, path);
+        Ok(stat)
+    }
+
+    fn set_acl(&mut self, txn: &SetAclTxn<'_>) -> Result<Stat, ErrorCode> {
+        let id = self.find(&txn.path).ok_or(ErrorCode::NoNode)?;
+        self.replace_acl(id, txn.acl.as_deref());
+        self.nodes[id].set_aversion(txn.version);
+        Ok(self.node_ref(id).shown_stat())
+    }
+}
+
+impl Applied<'_> {
+    fn of(error: ErrorCode) -> Self {
+        Applied {
+            error,
+            path: None,
+            stat: None,
+            multi: Vec::new(),
+        }
+    }
+}
+
+/// Nothing is done. The parts before the error are told "ok", those behind it that another one failed.
+fn failed_multi<'a>(parts: &[SubTxn<'_>]) -> Applied<'a> {
+    let mut whole = Applied::of(ErrorCode::Ok);
+    let mut error_seen = false;
+    for part in parts {
+        let own = (part.op == OpCode::Error.number()).then(|| i32::decode(&mut Reader::new(&part.record)));
+        error_seen |= own.is_some();
+        let error = match own {
+            Some(number) => number.map_or(ErrorCode::MarshallingError, error_of),
+            None if error_seen => ErrorCode::RuntimeInconsistency,
+            None => ErrorCode::Ok,
+        };
+        if whole.error == ErrorCode::Ok {
+            whole.error = error;
+        }
+        whole.multi.push(MultiResult::Error(error));
+    }
+    whole
+}
+
+fn decode_part<'a>(part: &'a SubTxn<'a>) -> Result<Txn<'a>, Malformed> {
+    const PARTS: [OpCode; 4] = [OpCode::Create, OpCode::Delete, OpCode::SetData, OpCode::Check];
+    if !PARTS.iter().any(|op| op.number() == part.op) {
+        return Err(Malformed::Unknown {
+            what: "part of a multi transaction",
+            value: part.op.into(),
+            offset: 0,
+        });
+    }
+    Txn::decode(part.op, &mut Reader::new(&part.record))
+}
+
+/// A number that names no error can only come from a later version's log.
+fn error_of(number: i32) -> ErrorCode {
+    ErrorCode::of(number).unwrap_or(ErrorCode::SystemError)
+}
+
+fn note(changes: &mut Changes<'_>, kind: fn(Arc<str>) -> Change, path: &str) {
+    if let Some(changes) = changes {
+        changes.push(kind(path.into()));
+    }
+}
+
+/// The parent's count in a create out of a log of 3.3, which does not tell it.
+const FROM_3_3: i32 = -1;
