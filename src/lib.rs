@@ -8,5 +8,6 @@ pub mod ensemble;
 pub mod proto;
 pub mod request;
 pub mod runtime;
+pub mod server;
 pub mod tools;
 pub mod tree;

@@ -210,7 +210,7 @@ options! {
     ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
     LOG_DIR = Property "zookeeper.log.dir", Kind::Text, ".", "directory of ROLLINGFILE; only as -D";
     LOG_FILE = Property "zookeeper.log.file", Kind::Text, "zookeeper.log", "file name of ROLLINGFILE; only as -D";
-    CONSOLE_THRESHOLD = Property "zookeeper.console.threshold", Kind::Text, "INFO", "least level of CONSOLE; only as -D";
+    CONSOLE_THRESHOLD = Property "zookeeper.console.threshold", Kind::Text, "ALL", "least level of CONSOLE; only as -D (INFO in the log4j.properties of 3.4.14)";
     LOG_THRESHOLD = Property "zookeeper.log.threshold", Kind::Text, "DEBUG", "least level of ROLLINGFILE; only as -D";
 }
 

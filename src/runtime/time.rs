@@ -2,6 +2,9 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
 /// One reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Now {
@@ -49,9 +52,54 @@ impl Clock for OsClock {
     }
 }
 
+/// A wall time as Java's `Date` prints it, in the time zone of the machine or of `TZ`:
+/// `Thu Jan 01 00:00:12 UTC 1970`.
+pub fn java_date(wall_ms: i64) -> String {
+    local(&TimeZone::system(), wall_ms, "%a %b %d %H:%M:%S %Z %Y")
+}
+
+/// A wall time as log4j's ISO8601 prints it, in the time zone of the machine or of `TZ`:
+/// `2026-01-31 12:00:00,123`.
+pub fn log_date(wall_ms: i64) -> String {
+    local(&TimeZone::system(), wall_ms, "%Y-%m-%d %H:%M:%S,%3f")
+}
+
+/// A time that no calendar has is printed as its number.
+fn local(zone: &TimeZone, wall_ms: i64, format: &str) -> String {
+    let zone = if zone.is_unknown() {
+        TimeZone::UTC
+    } else {
+        zone.clone()
+    };
+    let time = Timestamp::from_millisecond(wall_ms).map(|time| time.to_zoned(zone));
+    time.map_or_else(|_| wall_ms.to_string(), |time| time.strftime(format).to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn dates_are_written_as_java_writes_them_in_the_local_zone() {
+        let berlin = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("a zone");
+        let date = "%a %b %d %H:%M:%S %Z %Y";
+        assert_eq!(
+            local(&TimeZone::UTC, 12_345, date),
+            "Thu Jan 01 00:00:12 UTC 1970"
+        );
+        assert_eq!(
+            local(&TimeZone::unknown(), 12_345, date),
+            "Thu Jan 01 00:00:12 UTC 1970"
+        );
+        assert_eq!(
+            local(&berlin, 1_782_900_005_007, date),
+            "Wed Jul 01 12:00:05 CEST 2026"
+        );
+        let log = "%Y-%m-%d %H:%M:%S,%3f";
+        assert_eq!(local(&berlin, 1_782_900_005_007, log), "2026-07-01 12:00:05,007");
+        assert_eq!(local(&berlin, -1, log), "1970-01-01 00:59:59,999");
+        assert_eq!(local(&berlin, i64::MAX, log), i64::MAX.to_string());
+    }
 
     #[test]
     fn elapsed_time_never_goes_back() {

@@ -1,0 +1,3 @@
+//! One server: built from a configuration, run, and ended.
+
+pub mod logging;
