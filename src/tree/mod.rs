@@ -23,10 +23,13 @@ pub mod path;
 #[allow(dead_code)] // The same.
 mod quota;
 mod slab;
+mod watch_table;
+pub mod watches;
 
 pub use apply::{Applied, Change};
 pub use data_tree::{DataTree, NodeRef};
 pub use path::InvalidPath;
+pub use watches::{Fired, WatchFigures, WatchManager};
 
 #[cfg(test)]
 mod tests;
