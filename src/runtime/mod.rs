@@ -6,6 +6,7 @@
 //! Invariant: nothing above this room (but `net/`) starts a thread, reads a clock or opens a file by itself.
 
 pub mod disk;
+pub mod mem_disk;
 pub mod os_disk;
 pub mod shutdown;
 pub mod stage;
@@ -13,6 +14,7 @@ pub mod threads;
 pub mod time;
 
 pub use disk::{Disk, DiskFile};
+pub use mem_disk::MemDisk;
 pub use os_disk::OsDisk;
 pub use shutdown::{ExitCode, Halt};
 pub use stage::{Address, Crew, Flow, Inbox, Post, Runtime, Stage};
