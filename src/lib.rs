@@ -10,5 +10,6 @@ pub mod proto;
 pub mod request;
 pub mod runtime;
 pub mod server;
+pub mod storage;
 pub mod tools;
 pub mod tree;
