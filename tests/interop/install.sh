@@ -39,7 +39,7 @@ main() {
 system_packages() {
     local wanted=()
     if ! command -v java >/dev/null || ! command -v javac >/dev/null; then
-        wanted+=("$(jdk_package)")
+        wanted+=(jdk)
     fi
     command -v gcc >/dev/null || wanted+=(gcc libc6-dev)
     [ -e /usr/include/zookeeper/zookeeper.h ] || wanted+=(libzookeeper-mt-dev)
@@ -51,16 +51,14 @@ sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/de
     [ ${#wanted[@]} -eq 0 ] && return
     echo "Installing ${wanted[*]}"
     as_root apt-get update -q
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${wanted[@]}"
-}
-
-# Newer releases have no Java 17; their default one runs 3.4.14 as well.
-jdk_package() {
+    # Newer releases have no Java 17; their default one runs 3.4.14 as well. What
+    # there is can be asked only now.
     if apt-cache show openjdk-17-jdk-headless >/dev/null 2>&1; then
-        echo openjdk-17-jdk-headless
+        wanted=("${wanted[@]/#jdk/openjdk-17-jdk-headless}")
     else
-        echo default-jdk-headless
+        wanted=("${wanted[@]/#jdk/default-jdk-headless}")
     fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${wanted[@]}"
 }
 
 as_root() {

@@ -22,7 +22,8 @@ for suite in "${SUITES[@]}"; do
     echo "== $suite"
     # A suite's options are words of their own.
     # shellcheck disable=SC2086
-    timeout "$LIMIT_S" python3 "$HERE/"$suite 2>&1 | tee "$output"
+    timeout "$LIMIT_S" python3 "$HERE/"$suite 2>&1 | tee "$output" \
+        | sed -u -E 's/^([0-9]+ passed, [0-9]+ failed)$/   \1/'
     status=${PIPESTATUS[0]}
     counts="$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$output" | tail -1)"
     if [[ $counts =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed$ ]]; then
