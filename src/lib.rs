@@ -6,6 +6,7 @@ pub mod args;
 pub mod auth;
 pub mod config;
 pub mod ensemble;
+pub mod processors;
 pub mod proto;
 pub mod request;
 pub mod runtime;

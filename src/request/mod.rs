@@ -7,11 +7,14 @@ use std::sync::Arc;
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{ConnId, ErrorCode, Id, OpCode, SessionId, Sid, Xid, Zxid};
 
+pub mod gate;
+pub mod reads;
 pub mod reply;
 pub mod session_tracker;
 pub mod sessions;
 pub mod status;
 
+pub use gate::{Gate, Serving};
 pub use reply::{ClientLetter, Clients, Outcome, Replies, ReplyEntry};
 pub use session_tracker::{SessionTracker, SessionTrouble};
 pub use sessions::Sessions;

@@ -88,10 +88,16 @@ impl Replies {
         &self.bytes[entry.frame.clone()]
     }
 
-    /// Adds an entry whose frame `write` appends behind a length that is filled in afterwards.
-    pub fn push(&mut self, mut entry: ReplyEntry, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Adds an answer: a header, and the record that `write` appends. If `write` fails, what it appended is
+    /// cut off and the header says why.
+    pub fn push_answer(
+        &mut self,
+        mut entry: ReplyEntry,
+        xid: Xid,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), ErrorCode>,
+    ) {
         let begin = self.bytes.len();
-        write_frame(&mut self.bytes, write);
+        write_answer(&mut self.bytes, xid, entry.zxid, write);
         entry.frame = begin..self.bytes.len();
         self.entries.push(entry);
     }
@@ -119,6 +125,31 @@ pub fn write_frame(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
     // Answers are made from a tree that fits in memory node by node; none comes near 2 GiB.
     let length = (out.len() - begin - 4) as i32;
     out[begin..begin + 4].copy_from_slice(&length.to_be_bytes());
+}
+
+/// Appends the frame of an answer: a header, and the record that `write` appends. If `write` fails, what it
+/// appended is cut off and the header says why.
+pub fn write_answer(
+    out: &mut Vec<u8>,
+    xid: Xid,
+    zxid: Zxid,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), ErrorCode>,
+) {
+    write_frame(out, |out| {
+        let header = out.len();
+        ReplyHeader {
+            xid,
+            zxid,
+            error: ErrorCode::Ok,
+        }
+        .encode(out);
+        let record = out.len();
+        if let Err(error) = write(out) {
+            out.truncate(header);
+            ReplyHeader { xid, zxid, error }.encode(out);
+            debug_assert_eq!(out.len(), record);
+        }
+    });
 }
 
 /// Appends the frame of an answer that is a header alone.
@@ -194,7 +225,10 @@ mod tests {
             zxid: Zxid(9),
             error: ErrorCode::NoNode,
         };
-        replies.push(entry(ConnId(1)), |out| header.encode(out));
+        replies.push_answer(entry(ConnId(1)), Xid(3), |out| {
+            out.extend_from_slice(b"half a record");
+            Err(ErrorCode::NoNode)
+        });
         replies.push_empty(entry(ConnId(2)));
         replies.push_encoded(entry(ConnId(3)), b"\0\0\0\x01x");
         let [first, second, third] = replies.entries() else {

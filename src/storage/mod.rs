@@ -11,6 +11,7 @@
 //!   leave stops the start with file, offset and advice, and nothing is changed.
 
 pub mod committed_log;
+pub mod database;
 pub mod epochs;
 pub mod error;
 pub mod log_file;
@@ -25,6 +26,7 @@ pub mod snapshot;
 mod testing;
 
 pub use committed_log::CommittedLog;
+pub use database::Database;
 pub use epochs::Epochs;
 pub use error::{Flaw, StorageError};
 pub use log_file::{Entry, LogFile};

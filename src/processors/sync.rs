@@ -1,0 +1,185 @@
+//! SyncRequestProcessor: appends what is prepared to the log, and hands on what is safe on the disk.
+//!
+//! One fsync serves all that wait for it: the log is synced when the inbox runs dry, or when 1,000
+//! transactions wait. A failed write or sync ends the process before anything is answered.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::request::{Prepared, Status};
+use crate::runtime::{Address, Clock, ExitCode, Flow, Halt, Now, Stage};
+use crate::storage::{LogWriter, StorageError};
+
+/// Asks the snapshot stage for a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakeSnapshot;
+
+/// When and how loudly the log is rolled and synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SyncRules {
+    /// About so many transactions go into one log file (`snapCount`).
+    pub snap_count: u32,
+    /// A sync that takes longer is worth a WARN (`fsync.warningthresholdms`).
+    pub fsync_warning_ms: i64,
+    /// The server's number, for log lines.
+    pub server_id: i64,
+    /// Where the random part of the rolls begins.
+    pub seed: u64,
+}
+
+/// The stage.
+pub struct SyncRequestProcessor {
+    rules: SyncRules,
+    log: LogWriter,
+    next: Address<Vec<Prepared>>,
+    snapshots: Address<TakeSnapshot>,
+    snapshot_busy: Arc<AtomicBool>,
+    clock: Arc<dyn Clock>,
+    status: Arc<Status>,
+    waiting: Vec<Prepared>,
+    unsafe_txns: usize,
+    logged_since_roll: u32,
+    roll_after: u32,
+    random: u64,
+}
+
+/// What a sync stage is connected to.
+pub struct SyncLinks {
+    /// Takes what is safe.
+    pub next: Address<Vec<Prepared>>,
+    /// Takes snapshots.
+    pub snapshots: Address<TakeSnapshot>,
+    /// Set while a snapshot is being written; cleared by the snapshot stage.
+    pub snapshot_busy: Arc<AtomicBool>,
+    /// Times the syncs.
+    pub clock: Arc<dyn Clock>,
+    /// Counts the slow ones.
+    pub status: Arc<Status>,
+}
+
+impl SyncRequestProcessor {
+    /// A processor that writes to `log`.
+    pub fn new(rules: SyncRules, log: LogWriter, links: SyncLinks) -> SyncRequestProcessor {
+        let SyncLinks {
+            next,
+            snapshots,
+            snapshot_busy,
+            clock,
+            status,
+        } = links;
+        let mut processor = SyncRequestProcessor {
+            rules,
+            log,
+            next,
+            snapshots,
+            snapshot_busy,
+            clock,
+            status,
+            waiting: Vec::new(),
+            unsafe_txns: 0,
+            logged_since_roll: 0,
+            roll_after: 0,
+            random: rules.seed | 1,
+        };
+        processor.roll_after = processor.draw_roll();
+        processor
+    }
+
+    fn take(&mut self, prepared: Prepared) -> Result<(), StorageError> {
+        if let Some(txn) = &prepared.logged {
+            self.log.append(txn)?;
+            self.unsafe_txns += 1;
+            self.logged_since_roll += 1;
+            if self.logged_since_roll > self.roll_after {
+                self.roll()?;
+            }
+        }
+        self.waiting.push(prepared);
+        if self.unsafe_txns >= MOST_UNSAFE {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// A new log file, and a snapshot so that the old ones can go one day.
+    fn roll(&mut self) -> Result<(), StorageError> {
+        self.logged_since_roll = 0;
+        self.roll_after = self.draw_roll();
+        self.log.roll()?;
+        if self.snapshot_busy.swap(true, Ordering::AcqRel) {
+            log::warn!("Too busy to snap, skipping");
+        } else {
+            self.snapshots.post(TakeSnapshot);
+        }
+        Ok(())
+    }
+
+    /// Makes all that waits safe, then hands it on.
+    fn flush(&mut self) -> Result<(), StorageError> {
+        if self.unsafe_txns > 0 {
+            let before_ms = self.clock.now().elapsed_ms;
+            self.log.commit()?;
+            self.unsafe_txns = 0;
+            self.warn_of_slow_fsync(self.clock.now().elapsed_ms - before_ms);
+        }
+        if !self.waiting.is_empty() {
+            self.next.post(std::mem::take(&mut self.waiting));
+        }
+        Ok(())
+    }
+
+    fn warn_of_slow_fsync(&self, took_ms: i64) {
+        if took_ms > self.rules.fsync_warning_ms {
+            self.status.count_slow_fsync();
+            log::warn!(
+                "fsync-ing the write ahead log in SyncThread:{} took {took_ms}ms which will adversely effect \
+                 operation latency. See the ZooKeeper troubleshooting guide",
+                self.rules.server_id
+            );
+        }
+    }
+
+    /// Half of snapCount, and a random part of the other half: not all servers snapshot at one time.
+    fn draw_roll(&mut self) -> u32 {
+        // Xorshift: any spread will do.
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        let half = (self.rules.snap_count / 2).max(1);
+        half + (self.random % u64::from(half)) as u32
+    }
+}
+
+impl Stage for SyncRequestProcessor {
+    type In = Vec<Prepared>;
+
+    fn step(&mut self, _now: Now, letter: Vec<Prepared>) -> Flow {
+        if self.unsafe_txns == 0 && self.waiting.is_empty() && letter.iter().all(|p| p.logged.is_none()) {
+            self.next.post(letter);
+            return Flow::Go;
+        }
+        letter
+            .into_iter()
+            .try_for_each(|prepared| self.take(prepared))
+            .map_or_else(halt, |()| Flow::Go)
+    }
+
+    fn quiet(&mut self, _now: Now) -> Flow {
+        self.flush().map_or_else(halt, |()| Flow::Go)
+    }
+
+    fn end(&mut self, _now: Now) -> Flow {
+        let flow = self.flush().map_or_else(halt, |()| Flow::Done);
+        log::info!("SyncRequestProcessor exited!");
+        flow
+    }
+}
+
+/// The log no longer keeps what it is given: the process ends before anything is answered.
+fn halt(error: StorageError) -> Flow {
+    Flow::Halt(Halt::new(ExitCode::Log, error.to_string()))
+}
+
+/// A sync is due when so many transactions wait for one. (SyncRequestProcessor)
+const MOST_UNSAFE: usize = 1_000;

@@ -1,0 +1,84 @@
+//! The way in: whether this server serves, in which role, and how much is inside. (ZooKeeperServer's public face)
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::runtime::Address;
+use crate::storage::Database;
+
+use super::Request;
+use super::sessions::Sessions;
+use super::status::ServerState;
+
+/// What serves while a role lasts.
+#[derive(Debug)]
+pub struct Serving {
+    /// The first processor of the chain. A letter is what one poll of a client loop has read.
+    pub chain: Address<Vec<Request>>,
+    /// The tree and what belongs to it.
+    pub database: Arc<Database>,
+    /// Who lives.
+    pub sessions: Arc<Sessions>,
+    /// The role.
+    pub state: ServerState,
+}
+
+/// Connections ask here whether they may come in.
+#[derive(Debug)]
+pub struct Gate {
+    serving: Mutex<Option<Arc<Serving>>>,
+    in_process: AtomicI64,
+    outstanding_limit: i64,
+}
+
+impl Gate {
+    /// A closed gate, through which about `outstanding_limit` requests may be inside at once.
+    pub fn new(outstanding_limit: i64) -> Gate {
+        Gate {
+            serving: Mutex::new(None),
+            in_process: AtomicI64::new(0),
+            outstanding_limit,
+        }
+    }
+
+    /// Opens: requests go to this chain from now on.
+    pub fn open(&self, serving: Serving) {
+        *self.lock() = Some(Arc::new(serving));
+    }
+
+    /// Closes. The chain ends when the last borrower of [`Gate::serving`] has let go.
+    pub fn close(&self) {
+        *self.lock() = None;
+        self.in_process.store(0, Relaxed);
+    }
+
+    /// What serves, if anything does. Not to be kept longer than one round of a loop.
+    pub fn serving(&self) -> Option<Arc<Serving>> {
+        self.lock().clone()
+    }
+
+    /// Requests of own clients have gone into the chain.
+    pub fn entered(&self, count: usize) {
+        self.in_process.fetch_add(count as i64, Relaxed);
+    }
+
+    /// Requests of own clients have been answered.
+    pub fn left(&self, count: usize) {
+        self.in_process.fetch_sub(count as i64, Relaxed);
+    }
+
+    /// How many requests of own clients are inside.
+    pub fn in_process(&self) -> i64 {
+        self.in_process.load(Relaxed)
+    }
+
+    /// Whether a connection that waits for answers should read no more for now. (`globalOutstandingLimit`)
+    pub fn is_crowded(&self) -> bool {
+        self.in_process() > self.outstanding_limit
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Serving>>> {
+        // Nothing panics while it is held; the value is whole in any case.
+        self.serving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
