@@ -4,6 +4,7 @@
 
 pub mod args;
 pub mod auth;
+pub mod clients;
 pub mod config;
 pub mod ensemble;
 pub mod processors;

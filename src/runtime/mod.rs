@@ -6,6 +6,7 @@
 //! Invariant: nothing above this room (but `net/`) starts a thread, reads a clock or opens a file by itself.
 
 pub mod disk;
+pub mod machine;
 pub mod mem_disk;
 pub mod os_disk;
 pub mod shutdown;
