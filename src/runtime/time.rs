@@ -75,6 +75,26 @@ fn local(zone: &TimeZone, wall_ms: i64, format: &str) -> String {
     time.map_or_else(|_| wall_ms.to_string(), |time| time.strftime(format).to_string())
 }
 
+/// Nanoseconds since its start: for measurements.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch {
+    start: Instant,
+}
+
+impl Stopwatch {
+    /// Starts now.
+    pub fn start() -> Stopwatch {
+        Stopwatch {
+            start: Instant::now(),
+        }
+    }
+
+    /// How long it has run. An `u64` of nanoseconds is full after 584 years.
+    pub fn elapsed_ns(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

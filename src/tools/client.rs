@@ -215,6 +215,14 @@ impl Client {
         &mut self.wire
     }
 
+    /// The bare connection, for a caller that does all the rest itself. What was received and not read is lost.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn into_stream(self) -> std::io::Result<std::net::TcpStream> {
+        self.wire.into_stream()
+    }
+
     /// Queues a request with the next number; [`Client::receive`] or [`Wire::flush`] sends what is queued.
     pub fn send(&mut self, op: OpCode, write: impl FnOnce(&mut Vec<u8>)) -> Xid {
         let xid = Xid(self.next_xid);

@@ -1,4 +1,5 @@
 //! What the scripts and the tests call besides the server.
 
+pub mod bench;
 pub mod client;
 pub mod wire;

@@ -46,6 +46,17 @@ impl Wire {
             .set_read_timeout(Some(limit.max(Duration::from_millis(1))))
     }
 
+    /// The bare connection, once what waits is sent; without limits to reads and writes.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub fn into_stream(mut self) -> io::Result<TcpStream> {
+        self.flush()?;
+        self.stream.set_read_timeout(None)?;
+        self.stream.set_write_timeout(None)?;
+        Ok(self.stream)
+    }
+
     /// This side's address, as the server sees it.
     ///
     /// # Errors

@@ -1,0 +1,50 @@
+//! `oxkeeper bench`: a load generator for any ensemble that speaks the protocol, ours or Java's.
+//!
+//! One thread drives all connections. Requests are copies of one frame with other numbers in it, answers are
+//! looked at no further than their headers, and both are moved in large pieces: it costs well under a
+//! microsecond a request, so that the server is what is measured.
+//!
+//! Latency counts from the moment a request joins those under way, so that time in the socket's queue is in it.
+
+mod histogram;
+mod load;
+mod modes;
+mod options;
+mod replies;
+mod report;
+mod requests;
+mod tally;
+
+use crate::runtime::shutdown::ExitCode;
+
+use options::Asked;
+
+/// Runs the words behind `bench`, and prints the result.
+pub fn run(arguments: &[String]) -> ExitCode {
+    match options::parse(arguments) {
+        Ok(Asked::Help(text)) => {
+            println!("{text}");
+            ExitCode::Ok
+        }
+        Ok(Asked::Run(plan)) => match modes::measure(&plan) {
+            Ok(report) => {
+                print!(
+                    "{}",
+                    if plan.json {
+                        report.to_json() + "\n"
+                    } else {
+                        report.to_text()
+                    }
+                );
+                ExitCode::Ok
+            }
+            Err(error) => complain(&error, ExitCode::Unexpected),
+        },
+        Err(error) => complain(&error, ExitCode::BadConfig),
+    }
+}
+
+fn complain(error: &str, code: ExitCode) -> ExitCode {
+    eprintln!("oxkeeper bench: {error}");
+    code
+}
