@@ -5,13 +5,15 @@
 //! torn at a crash, as the caller of [`MemDisk::crash`] wishes. Every change counts as one operation, and a
 //! [`Fault`] can be laid on any of them, so that a test can go through all of them one by one.
 
+mod inode;
+
 use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::disk::{Disk, DiskFile};
+use inode::{Dice, Inode};
 
 /// A file system in memory. Clones are the same disk.
 #[derive(Clone, Default)]
@@ -367,118 +369,6 @@ impl NameChange {
     }
 }
 
-#[derive(Default)]
-struct Inode {
-    /// As processes see it.
-    now: Vec<u8>,
-    /// As it survives.
-    safe: Vec<u8>,
-    /// What was written since the last sync.
-    dirty: Vec<Range<usize>>,
-    /// Where the furthest byte written ends: so much room it takes. Zeros that it grew by take none.
-    filled: usize,
-    /// Whether the length changed since.
-    new_length: bool,
-}
-
-impl Inode {
-    fn safe(bytes: Vec<u8>) -> Inode {
-        Inode {
-            filled: bytes.len(),
-            safe: bytes.clone(),
-            now: bytes,
-            ..Inode::default()
-        }
-    }
-
-    fn write(&mut self, at: usize, bytes: &[u8]) {
-        let end = at + bytes.len();
-        if end > self.now.len() {
-            self.now.resize(end, 0);
-            self.new_length = true;
-        }
-        self.now[at..end].copy_from_slice(bytes);
-        self.filled = self.filled.max(end);
-        self.dirty.push(at..end);
-    }
-
-    fn set_len(&mut self, bytes: usize) {
-        self.dirty.push(self.now.len().min(bytes)..bytes);
-        self.now.resize(bytes, 0);
-        self.filled = self.filled.min(bytes);
-        self.new_length = true;
-    }
-
-    fn sync(&mut self) {
-        if self.new_length {
-            self.safe.resize(self.now.len(), 0);
-        }
-        for range in std::mem::take(&mut self.dirty) {
-            self.keep(range);
-        }
-        self.new_length = false;
-    }
-
-    fn forget_dirty(&mut self) {
-        self.dirty.clear();
-        self.new_length = false;
-    }
-
-    fn crash(&mut self, dice: &mut Dice) {
-        if self.new_length && dice.keeps() {
-            self.safe.resize(self.now.len(), 0);
-        }
-        for range in std::mem::take(&mut self.dirty) {
-            let mut at = range.start;
-            while at < range.end {
-                let end = range.end.min((at / BLOCK_BYTES + 1) * BLOCK_BYTES);
-                if dice.keeps() {
-                    self.keep(at..end);
-                }
-                at = end;
-            }
-        }
-        self.new_length = false;
-        self.now = self.safe.clone();
-    }
-
-    /// Makes a range safe, as far as both versions of the file reach.
-    fn keep(&mut self, range: Range<usize>) {
-        let end = range.end.min(self.now.len()).min(self.safe.len());
-        if range.start < end {
-            self.safe[range.start..end].copy_from_slice(&self.now[range.start..end]);
-        }
-    }
-}
-
-/// Decides what survives. (splitmix64)
-enum Dice {
-    Always(bool),
-    Seeded(u64),
-}
-
-impl Dice {
-    fn of(crash: Crash) -> Dice {
-        match crash {
-            Crash::LoseUnsynced => Dice::Always(false),
-            Crash::KeepAll => Dice::Always(true),
-            Crash::Mixed(seed) => Dice::Seeded(seed),
-        }
-    }
-
-    fn keeps(&mut self) -> bool {
-        match self {
-            Dice::Always(keeps) => *keeps,
-            Dice::Seeded(state) => {
-                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-                let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                (mixed ^ (mixed >> 31)) & 1 == 0
-            }
-        }
-    }
-}
-
 struct MemFile {
     disk: MemDisk,
     number: u64,
@@ -617,111 +507,5 @@ fn to_usize(number: u64) -> io::Result<usize> {
     usize::try_from(number).map_err(|_| io::ErrorKind::InvalidInput.into())
 }
 
-/// What a disk writes whole or not at all.
-const BLOCK_BYTES: usize = 512;
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn path(name: &str) -> PathBuf {
-        Path::new("/d").join(name)
-    }
-
-    /// A disk with the directory `/d`, safe.
-    fn disk() -> MemDisk {
-        let disk = MemDisk::new();
-        disk.create_dir_all(Path::new("/d")).expect("a directory");
-        disk.sync_dir(Path::new("/")).expect("synced");
-        disk
-    }
-
-    #[test]
-    fn what_was_not_synced_is_lost_or_kept_as_the_crash_wishes() {
-        for (crash, file_left, text) in [
-            (Crash::LoseUnsynced, false, "safe"),
-            (Crash::KeepAll, true, "safe, not"),
-        ] {
-            let disk = disk();
-            let mut file = disk.create_new(&path("named")).expect("a file");
-            file.write_all(b"safe")
-                .and_then(|()| file.sync())
-                .expect("safe bytes");
-            disk.sync_dir(Path::new("/d")).expect("a safe name");
-            file.write_all(b", not").expect("written");
-            disk.create_new(&path("unnamed")).expect("a file");
-            disk.crash(crash);
-            assert_eq!(disk.contents(&path("named")).as_deref(), Some(text.as_bytes()));
-            assert_eq!(disk.exists(&path("unnamed")), file_left);
-            assert!(file.write(b"x").is_err(), "a handle outlived the crash");
-        }
-    }
-
-    #[test]
-    fn a_rename_that_is_lost_brings_the_old_name_back() {
-        let disk = disk();
-        disk.put(&path("old"), b"1");
-        disk.put(&path("new"), b"2");
-        disk.rename(&path("old"), &path("new")).expect("renamed");
-        assert_eq!(disk.contents(&path("new")).as_deref(), Some(&b"1"[..]));
-        disk.crash(Crash::LoseUnsynced);
-        assert_eq!(disk.contents(&path("old")).as_deref(), Some(&b"1"[..]));
-        assert_eq!(disk.contents(&path("new")).as_deref(), Some(&b"2"[..]));
-    }
-
-    #[test]
-    fn a_mixed_crash_tears_by_blocks_and_is_the_same_for_the_same_seed() {
-        let torn = |seed| {
-            let disk = disk();
-            disk.put(&path("f"), &[0; 8 * BLOCK_BYTES]);
-            let mut file = disk.open_write(&path("f")).expect("a file");
-            file.write_all(&[1; 8 * BLOCK_BYTES]).expect("written");
-            disk.crash(Crash::Mixed(seed));
-            disk.contents(&path("f")).expect("a file")
-        };
-        let blocks = torn(1);
-        assert_eq!(blocks, torn(1));
-        assert!(blocks.contains(&0) && blocks.contains(&1));
-        assert!(
-            blocks
-                .chunks(BLOCK_BYTES)
-                .all(|block| block.iter().all(|b| *b == block[0]))
-        );
-    }
-
-    #[test]
-    fn a_failed_sync_forgets_what_it_was_to_keep() {
-        let disk = disk();
-        disk.put(&path("f"), b"----");
-        let mut file = disk.open_write(&path("f")).expect("a file");
-        file.write_all(b"lost").expect("written");
-        disk.fault_at(disk.operations() + 1, Fault::Error(io::ErrorKind::Other));
-        assert!(file.sync().is_err());
-        file.sync().expect("a sync that lies, as Linux's does");
-        disk.crash(Crash::LoseUnsynced);
-        assert_eq!(disk.contents(&path("f")).as_deref(), Some(&b"----"[..]));
-    }
-
-    #[test]
-    fn a_torn_write_leaves_half_and_a_full_disk_takes_what_fits() {
-        let disk = disk();
-        let mut file = disk.create_new(&path("f")).expect("a file");
-        disk.fault_at(disk.operations() + 1, Fault::Torn);
-        assert!(file.write(b"abcd").is_err());
-        assert_eq!(disk.contents(&path("f")).as_deref(), Some(&b"ab"[..]));
-        disk.set_capacity(Some(5));
-        assert_eq!(file.write(b"123456").expect("a short write"), 5);
-        let full = file.write(b"7").expect_err("a full disk");
-        assert_eq!(full.kind(), io::ErrorKind::StorageFull);
-    }
-
-    #[test]
-    fn nothing_works_while_the_power_is_off() {
-        let disk = disk();
-        disk.fault_at(disk.operations() + 1, Fault::PowerOff);
-        assert!(disk.create_new(&path("f")).is_err());
-        assert!(disk.list(Path::new("/d")).is_err());
-        disk.crash(Crash::KeepAll);
-        assert_eq!(disk.list(Path::new("/d")).expect("a list"), [path("f")]);
-    }
-}
+mod tests;

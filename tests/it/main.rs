@@ -1,0 +1,3 @@
+//! One test binary for all that needs more than one room of the house.
+
+mod tidy;
