@@ -1,10 +1,12 @@
 //! One transaction makes the next state. (DataTree.processTxn, FileTxnSnapLog.processTransaction)
 //!
 //! A transaction may meet a tree that has it already: a snapshot of Java's holds effects of transactions
-//! that its log holds too. So a node that exists is left as it is, a node that is missing is not missed,
-//! and what counts a parent's changes is raised to what the transaction says but never lowered
-//! (ZOOKEEPER-3125, 3249). In order, each once, the results are those of 3.4.14 to the letter.
+//! that its log holds too. So a node that exists is left as it is, a node that is missing is not missed, a
+//! node that was made later than a transaction is not the one that the transaction means, and what counts a
+//! parent's changes is raised to what the transaction says but never lowered (ZOOKEEPER-3125, 3249). In
+//! order, each once, the results are those of 3.4.14 to the letter.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::data_tree::DataTree;
@@ -64,15 +66,17 @@ impl DataTree {
     /// (ZooKeeperServer.loadData)
     pub fn kill_session(&mut self, session: SessionId, zxid: Zxid, mut changes: Changes<'_>) {
         self.sessions.remove(&session);
-        let paths = self.ephemerals_of(session);
-        self.ephemerals.remove(&session);
-        for path in paths {
+        for path in self.ephemerals_of(session) {
             log::debug!("Deleting ephemeral node {path} for session {session}");
             if self.delete(&path, zxid, &mut changes).is_err() {
                 log::warn!(
                     "Ignoring NoNodeException for path {path} while removing ephemeral for dead session {session}"
                 );
             }
+        }
+        // Another session of the same number may have come, and its ephemerals with it.
+        if self.ephemerals.get(&session).is_some_and(BTreeSet::is_empty) {
+            self.ephemerals.remove(&session);
         }
     }
 
@@ -111,7 +115,7 @@ impl DataTree {
                 (&delete.path, deleted.map(|()| None))
             }
             Txn::SetData(set) => (&set.path, self.set_data(header, set, changes).map(Some)),
-            Txn::SetAcl(set) => (&set.path, self.set_acl(set).map(Some)),
+            Txn::SetAcl(set) => (&set.path, self.set_acl(header, set).map(Some)),
             Txn::Check(check) => (&check.path, Ok(None)),
             Txn::Error(number) => return Applied::of(error_of(*number)),
             Txn::CreateSession(_) | Txn::CloseSession | Txn::Multi(_) => {
@@ -177,8 +181,8 @@ impl DataTree {
                 ErrorCode::BadArguments
             });
         }
-        let parent = self.find(parent_path).ok_or(ErrorCode::NoNode)?;
-        let node = &mut self.nodes[parent];
+        let parent = self.find_as_of(parent_path, header.zxid)?;
+        let node = self.node_mut(parent);
         let cversion = match txn.parent_cversion {
             FROM_3_3 => node.stat().cversion.wrapping_add(1),
             cversion => cversion,
@@ -205,6 +209,16 @@ impl DataTree {
         Ok(())
     }
 
+    /// The node that a transaction means. One that was made later has only the path in common with it: the
+    /// node that was meant is gone.
+    fn find_as_of(&self, path: &str, zxid: Zxid) -> Result<u32, ErrorCode> {
+        let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        match self.nodes[id].czxid() <= zxid {
+            true => Ok(id),
+            false => Err(ErrorCode::NoNode),
+        }
+    }
+
     /// A snapshot may have lost the list of a node that was made while it was written (ZOOKEEPER-3306).
     /// The transaction that made the node still knows it.
     fn restore_acl(&mut self, id: u32, zxid: Zxid, txn: &CreateTxn<'_>) {
@@ -219,10 +233,10 @@ impl DataTree {
         if path == "/" {
             return Err(ErrorCode::BadArguments);
         }
-        let parent = self.find(parent_path).ok_or(ErrorCode::NoNode)?;
+        let parent = self.find_as_of(parent_path, zxid)?;
         // Also when the node is gone already: a snapshot may hold its parent from before and not itself.
-        self.nodes[parent].raise_pzxid(zxid);
-        let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        self.node_mut(parent).raise_pzxid(zxid);
+        let id = self.find_as_of(path, zxid)?;
         self.remove_below(id, path);
         self.remove_counted(id, path);
         note(changes, Change::Deleted, path);
@@ -230,7 +244,7 @@ impl DataTree {
     }
 
     /// Nothing is proposed to be deleted while it has children. In a replay they may be there from later
-    /// transactions, which will make them again.
+    /// transactions, which will make them again: a multi may have removed the node and made it anew.
     fn remove_below(&mut self, id: u32, path: &str) {
         let mut found: Vec<(u32, String)> = Vec::new();
         let mut next = 0;
@@ -266,20 +280,25 @@ impl DataTree {
         changes: &mut Changes<'_>,
     ) -> Result<Stat, ErrorCode> {
         let path: &str = &txn.path;
-        let id = self.find(path).ok_or(ErrorCode::NoNode)?;
+        let id = self.find_as_of(path, header.zxid)?;
+        if self.nodes[id].stat().mzxid > header.zxid {
+            // The node has later data already, which a replay would only bring back in the end.
+            return Ok(self.node_ref(id).shown_stat());
+        }
         let old_len = self.nodes[id].data_len();
         self.replace_data(id, txn.data);
-        self.nodes[id].set_modified(header.zxid, header.time_ms, txn.version);
+        self.node_mut(id)
+            .set_modified(header.zxid, header.time_ms, txn.version);
         let stat = self.node_ref(id).shown_stat();
         self.quota_after_set_data(path, old_len, txn.data.map_or(0, <[u8]>::len));
         note(changes, Change::DataChanged, path);
         Ok(stat)
     }
 
-    fn set_acl(&mut self, txn: &SetAclTxn<'_>) -> Result<Stat, ErrorCode> {
-        let id = self.find(&txn.path).ok_or(ErrorCode::NoNode)?;
+    fn set_acl(&mut self, header: &TxnHeader, txn: &SetAclTxn<'_>) -> Result<Stat, ErrorCode> {
+        let id = self.find_as_of(&txn.path, header.zxid)?;
         self.replace_acl(id, txn.acl.as_deref());
-        self.nodes[id].set_aversion(txn.version);
+        self.node_mut(id).set_aversion(txn.version);
         Ok(self.node_ref(id).shown_stat())
     }
 }

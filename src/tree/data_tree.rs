@@ -16,6 +16,7 @@ use super::node::Node;
 use super::path::{split, utf16_len};
 use super::quota::{LimitedPaths, QUOTA_PATH};
 use super::slab::Slab;
+use super::walk::Walks;
 use crate::proto::{Acl, SessionId, Stat, StatPersisted, Zxid};
 
 /// All that a server remembers of its clients' writes.
@@ -31,6 +32,7 @@ pub struct DataTree {
     pub(super) sessions: BTreeMap<SessionId, i32>,
     pub(super) quotas: LimitedPaths,
     pub(super) last_zxid: Zxid,
+    pub(super) walks: Walks,
     path_units: u64,
     data_bytes: u64,
 }
@@ -172,6 +174,7 @@ impl DataTree {
             sessions: BTreeMap::new(),
             quotas: LimitedPaths::default(),
             last_zxid: Zxid(0),
+            walks: Walks::default(),
             path_units: 0,
             data_bytes: root.data_len() as u64,
         };
@@ -189,6 +192,12 @@ impl DataTree {
     pub(super) fn node_ref(&self, id: u32) -> NodeRef<'_> {
         let node = &self.nodes[id];
         NodeRef { tree: self, node }
+    }
+
+    /// A node that is about to change.
+    pub(super) fn node_mut(&mut self, id: u32) -> &mut Node {
+        self.save_for_walks(id);
+        &mut self.nodes[id]
     }
 
     /// A node's path; the root's is empty.
@@ -213,7 +222,8 @@ impl DataTree {
         let owner = node.ephemeral_owner();
         node.parent = parent;
         let id = self.nodes.insert(node);
-        self.nodes[id].slot = self.nodes[parent].push_child(id);
+        self.hide_from_walks(id);
+        self.nodes[id].slot = self.node_mut(parent).push_child(id);
         self.index.insert(self.hash(path), id);
         if owner != 0 {
             self.ephemerals.entry(SessionId(owner)).or_default().insert(id);
@@ -223,11 +233,13 @@ impl DataTree {
 
     /// Takes a node without children from the tree. `path` is the node's; it is not the root's.
     pub(super) fn remove_leaf(&mut self, id: u32, path: &str) {
+        self.save_for_walks(id);
         let Some(node) = self.nodes.remove(id) else {
             return;
         };
         self.index.remove(self.hash(path), id);
-        if let Some(moved) = self.nodes[node.parent].remove_child(node.slot) {
+        if let Some(moved) = self.node_mut(node.parent).remove_child(node.slot) {
+            // The slot is no part of what walks show.
             self.nodes[moved].slot = node.slot;
         }
         if let Some(own) = self.ephemerals.get_mut(&SessionId(node.ephemeral_owner())) {
@@ -239,16 +251,22 @@ impl DataTree {
     }
 
     pub(super) fn replace_data(&mut self, id: u32, data: Option<&[u8]>) {
-        let node = &mut self.nodes[id];
-        self.data_bytes -= node.data_len() as u64;
-        node.set_data(data);
-        self.data_bytes += node.data_len() as u64;
+        self.data_bytes -= self.nodes[id].data_len() as u64;
+        self.node_mut(id).set_data(data);
+        self.data_bytes += self.nodes[id].data_len() as u64;
+    }
+
+    /// Gives the root what a snapshot says of it.
+    pub(super) fn replace_root(&mut self, root: Node) {
+        self.data_bytes += root.data_len() as u64;
+        self.data_bytes -= self.nodes[ROOT].data_len() as u64;
+        self.nodes[ROOT] = root;
     }
 
     pub(super) fn replace_acl(&mut self, id: u32, acl: Option<&[Acl]>) {
         // The new list is counted first: should it be the old one, it stays.
         let acl = self.acls.intern(acl);
-        let old = std::mem::replace(&mut self.nodes[id].acl, acl);
+        let old = std::mem::replace(&mut self.node_mut(id).acl, acl);
         self.acls.release(old);
     }
 

@@ -12,23 +12,26 @@
 //!   changes) ends in the state in which each was applied once. Counters never go back in it.
 //! - No data out of a transaction or a snapshot makes this room panic.
 
-#[allow(dead_code)] // The snapshot stream, which uses the rest, follows.
 mod acl_cache;
 pub mod apply;
 pub mod data_tree;
+pub mod dump;
 mod index;
-#[allow(dead_code)] // The same.
 mod node;
 pub mod path;
-#[allow(dead_code)] // The same.
 mod quota;
+pub mod read;
 mod slab;
+pub mod walk;
 mod watch_table;
 pub mod watches;
 
 pub use apply::{Applied, Change};
 pub use data_tree::{DataTree, NodeRef};
+pub use dump::{NodeDump, TreeDump};
 pub use path::InvalidPath;
+pub use read::ReadTreeError;
+pub use walk::{TreeReplaced, Walk};
 pub use watches::{Fired, WatchFigures, WatchManager};
 
 #[cfg(test)]

@@ -1,9 +1,21 @@
 //! The room as a whole: transactions in order, twice, and against a model.
 
+mod model;
+mod walks;
+mod workload;
+
 use super::*;
 use crate::proto::multi::MultiResult;
 use crate::proto::txn::*;
 use crate::proto::*;
+
+/// Compares whole trees and shows the first node that differs, not all of them.
+fn assert_same(one: &TreeDump, other: &TreeDump, when: &str) {
+    for (one, other) in one.nodes.iter().zip(&other.nodes) {
+        assert_eq!(one, other, "{when}");
+    }
+    assert_eq!(one, other, "{when}");
+}
 
 /// Applies transactions with numbers that rise by one.
 struct Server {
@@ -341,4 +353,53 @@ fn quota_nodes_with_nonsense_do_no_harm() {
     server.set("/zookeeper/quota/a/zookeeper_stats", b"nonsense", 1);
     assert_eq!(server.make("/a/c", b"x"), ErrorCode::Ok);
     assert_eq!(server.text("/zookeeper/quota/a/zookeeper_stats"), "nonsense");
+}
+
+#[test]
+fn a_multi_that_makes_a_node_anew_can_be_replayed() {
+    let mut server = Server::new();
+    server.make("/p", b"");
+    let remade = Txn::Multi(vec![
+        part(&Txn::Delete(DeleteTxn { path: "/p".into() })),
+        part(&create("/p", b"new", false, 2)),
+    ]);
+    let mut log = vec![(server.header(0, OpCode::Multi), remade)];
+    server.run(0, &log[0].1);
+    log.push((server.header(0, OpCode::Create), create("/p/x", b"", false, 1)));
+    server.make("/p/x", b"");
+    let before = TreeDump::of(&server.tree);
+    for (header, txn) in &log {
+        server.tree.apply(header, txn, None);
+    }
+    assert_same(&TreeDump::of(&server.tree), &before, "again");
+}
+
+#[test]
+fn a_transaction_does_not_touch_a_later_node_of_the_same_path() {
+    let mut server = Server::new();
+    server.make_ephemeral(7, "/e");
+    let set = (server.header(0, OpCode::SetData), set_data("/e", b"old", 1));
+    server.run(0, &set.1);
+    let close = (server.header(7, OpCode::CloseSession), Txn::CloseSession);
+    server.run(7, &close.1);
+    server.make_ephemeral(7, "/e");
+    server.make("/e/child", b"");
+    let before = TreeDump::of(&server.tree);
+    let delete = Txn::Delete(DeleteTxn { path: "/e".into() });
+    let acl = Txn::SetAcl(SetAclTxn {
+        path: "/e".into(),
+        acl: None,
+        version: 1,
+    });
+    let child = create("/e/other", b"", false, 9);
+    let child_gone = Txn::Delete(DeleteTxn {
+        path: "/e/child".into(),
+    });
+    for (header, txn) in [&set, &close] {
+        server.tree.apply(header, txn, None);
+    }
+    for txn in [&delete, &acl, &child, &child_gone] {
+        assert_eq!(server.tree.apply(&set.0, txn, None).error, ErrorCode::NoNode);
+    }
+    assert_same(&TreeDump::of(&server.tree), &before, "after older transactions");
 }
