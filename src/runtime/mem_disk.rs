@@ -51,6 +51,13 @@ impl MemDisk {
         MemDisk::default()
     }
 
+    /// Another disk in the same state: many runs can begin with one history.
+    pub fn fork(&self) -> MemDisk {
+        MemDisk {
+            state: Arc::new(Mutex::new(self.lock().clone())),
+        }
+    }
+
     /// How many changes were asked for so far: each write, length, sync, name and directory is one.
     pub fn operations(&self) -> u64 {
         self.lock().operations
@@ -234,7 +241,7 @@ impl Disk for MemDisk {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct State {
     /// Names as processes see them.
     names: BTreeMap<PathBuf, Entry>,

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Crash;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Inode {
     /// As processes see it.
     pub(super) now: Vec<u8>,

@@ -103,3 +103,12 @@ fn nothing_works_while_the_power_is_off() {
     disk.crash(Crash::KeepAll);
     assert_eq!(disk.list(Path::new("/d")).expect("a list"), [path("f")]);
 }
+
+#[test]
+fn a_fork_goes_its_own_way() {
+    let disk = disk();
+    disk.put(&path("f"), b"same");
+    let fork = disk.fork();
+    disk.remove(&path("f")).expect("removed");
+    assert_eq!(fork.contents(&path("f")).as_deref(), Some(&b"same"[..]));
+}
