@@ -194,7 +194,13 @@ impl LogWriter {
             return Ok(());
         }
         let end = log.written_bytes + self.buffer.len() as u64;
-        let size = padded_size(end, log.size_bytes, self.options.prealloc_bytes);
+        let step = self.options.prealloc_bytes;
+        let size = match log.size_bytes {
+            // Java grows a new file by a whole step right behind its header.
+            0 => FILE_HEADER.len() as u64 + step,
+            size => size,
+        };
+        let size = padded_size(end, size, step);
         log.synced = false;
         if size > log.size_bytes && size > end {
             log.file.set_len(size).at("grow", &log.path)?;
