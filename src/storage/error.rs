@@ -76,6 +76,9 @@ pub enum StorageError {
         /// The newest snapshot.
         newest: PathBuf,
     },
+    /// A snapshot was to be written while the tree was replaced.
+    #[error("the tree was replaced while its snapshot {0} was written; it was given up")]
+    Replaced(PathBuf),
     /// The log cannot be cut at a point that nothing leads to.
     #[error(
         "the log cannot be truncated to zxid {to}: what can be loaded up to there ends with {reached}. \

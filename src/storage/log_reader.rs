@@ -35,6 +35,8 @@ pub struct LogReader<'a> {
     after: Zxid,
     /// The last transaction that is known: passed over, or handed out.
     last: Zxid,
+    /// The one before.
+    previous: Zxid,
     /// The last one read in any file, to see that they rise.
     last_read: Option<Zxid>,
     /// The last intact one before the entry at hand.
@@ -80,6 +82,7 @@ impl<'a> LogReader<'a> {
             current: None,
             after,
             last: after,
+            previous: after,
             last_read: None,
             before: after,
             place: (dirs.log.clone(), 0),
@@ -120,6 +123,16 @@ impl<'a> LogReader<'a> {
     /// The last transaction there is, handed out or passed over.
     pub fn last_zxid(&self) -> Zxid {
         self.last
+    }
+
+    /// The last transaction there is that does not exceed `limit`, if the one handed out last was the first
+    /// to exceed it, or none does.
+    pub(super) fn last_before(&self, limit: Zxid) -> Zxid {
+        if self.last > limit {
+            self.previous
+        } else {
+            self.last
+        }
     }
 
     /// The error for a transaction, handed out last, whose record makes no sense.
@@ -168,7 +181,7 @@ impl<'a> LogReader<'a> {
         if !is_txn(op) {
             return Err(self.damaged(Flaw::UnknownType(op)));
         }
-        self.last = zxid;
+        self.previous = std::mem::replace(&mut self.last, zxid);
         if op == OpCode::Check.number() {
             self.pass_over_check(zxid);
             return Ok(None);
@@ -261,14 +274,19 @@ impl TornEnd {
             self.dropped_bytes,
             self.after
         );
-        if self.offset < FILE_HEADER.len() as u64 {
-            disk.remove(path).at("remove", path)?;
-            return sync_parent(disk, path);
-        }
-        let mut file = disk.open_write(path).at("open", path)?;
-        file.set_len(self.offset).at("cut", path)?;
-        file.sync().at("sync", path)
+        cut(disk, path, self.offset)
     }
+}
+
+/// Cuts a log, safely. Where not even its header would stay, the file goes: Java does not start from it.
+pub(super) fn cut(disk: &dyn Disk, path: &Path, offset: u64) -> Result<(), StorageError> {
+    if offset < FILE_HEADER.len() as u64 {
+        disk.remove(path).at("remove", path)?;
+        return sync_parent(disk, path);
+    }
+    let mut file = disk.open_write(path).at("open", path)?;
+    file.set_len(offset).at("cut", path)?;
+    file.sync().at("sync", path)
 }
 
 /// Whether a transaction can come right behind another: the next one of its epoch, or the first of a later.

@@ -20,8 +20,13 @@ pub mod log_reader;
 pub mod log_writer;
 pub mod names;
 pub mod purge;
+pub mod recovery;
 pub mod snapshot;
 
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod fixture_tests;
 #[cfg(test)]
 mod testing;
 
@@ -34,4 +39,7 @@ pub use log_reader::{LogReader, TornEnd};
 pub use log_writer::{LogOptions, LogWriter};
 pub use names::{DataFile, Dirs};
 pub use purge::purge;
-pub use snapshot::{InvalidSnapshot, SnapshotInput, SnapshotWriter, verify_snapshot};
+pub use recovery::{Recovered, RecoveryOptions, discard_after, recover, truncate};
+pub use snapshot::{
+    InvalidSnapshot, SnapshotInput, SnapshotWriter, read_snapshot, verify_snapshot, write_snapshot,
+};

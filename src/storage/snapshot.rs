@@ -19,6 +19,7 @@ use super::log_reader::sync_parent;
 use super::names::Dirs;
 use crate::proto::Zxid;
 use crate::runtime::{Disk, DiskFile};
+use crate::tree::{DataTree, ReadTreeError};
 
 /// A snapshot that is being written. Dropped before its end, it leaves nothing.
 pub struct SnapshotWriter {
@@ -141,6 +142,39 @@ pub enum InvalidSnapshot {
     /// It does not end as a snapshot does.
     #[error("it does not end as a snapshot does")]
     Trailer,
+    /// What it holds is no tree.
+    #[error("it holds no tree: {0}")]
+    Tree(#[from] ReadTreeError),
+}
+
+/// Reads a snapshot whole: header, tree, checksum, end.
+///
+/// # Errors
+/// [`InvalidSnapshot`]
+pub fn read_snapshot(disk: &dyn Disk, path: &Path) -> Result<DataTree, InvalidSnapshot> {
+    let mut input = SnapshotInput::open(disk, path)?;
+    let tree = DataTree::read_from(&mut input)?;
+    input.finish()?;
+    Ok(tree)
+}
+
+/// Writes a snapshot of a tree that nobody changes meanwhile.
+///
+/// # Errors
+/// What the disk refuses.
+pub fn write_snapshot(disk: Arc<dyn Disk>, dirs: &Dirs, tree: &DataTree) -> Result<PathBuf, StorageError> {
+    let mut walk = tree.begin_walk();
+    let mut writer = SnapshotWriter::begin(disk, dirs, walk.zxid())?;
+    let mut piece = Vec::new();
+    // The tree is the one in which the walk began, so a step cannot fail.
+    while let Ok(done) = walk.walk_some(tree, STEP_NODES, &mut piece) {
+        writer.write(&piece)?;
+        piece.clear();
+        if done {
+            break;
+        }
+    }
+    writer.finish()
 }
 
 /// The bytes of a snapshot's tree, summed as they are read.
@@ -258,6 +292,8 @@ const TRAILER: [u8; 5] = *b"\0\0\0\x01/";
 const WRITE_AT_BYTES: usize = 1 << 20;
 const SYNC_AT_BYTES: usize = 16 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
+/// How many nodes are read in one step, at most.
+const STEP_NODES: usize = 4096;
 
 #[cfg(test)]
 #[path = "snapshot_tests.rs"]

@@ -1,0 +1,282 @@
+use super::super::snapshot::{read_snapshot, write_snapshot};
+use super::super::testing::{create, empty, logged, read, write};
+use super::*;
+use crate::proto::txn::{CreateTxn, LoggedTxn, Txn};
+use crate::runtime::MemDisk;
+use crate::runtime::mem_disk::{Crash, Fault};
+use crate::tree::TreeDump;
+
+fn found(disk: &MemDisk, dirs: &Dirs) -> Recovered {
+    recover(disk, dirs, &RecoveryOptions::default()).expect("recovered")
+}
+
+fn refused(disk: &MemDisk, dirs: &Dirs) -> StorageError {
+    let before = files(disk, dirs);
+    let error = recover(disk, dirs, &RecoveryOptions::default()).expect_err("refused");
+    assert_eq!(files(disk, dirs), before, "a refusal changes nothing");
+    error
+}
+
+fn files(disk: &MemDisk, dirs: &Dirs) -> Vec<(PathBuf, Option<Vec<u8>>)> {
+    let paths = disk.list(&dirs.log).expect("a list").into_iter();
+    paths.map(|path| (path.clone(), disk.contents(&path))).collect()
+}
+
+/// The tree after these transactions of [`write`].
+fn tree(zxids: impl IntoIterator<Item = i64>) -> DataTree {
+    let mut tree = DataTree::new();
+    for zxid in zxids {
+        apply(&mut tree, &create(zxid, b"some data"));
+    }
+    tree
+}
+
+fn apply(tree: &mut DataTree, txn: &LoggedTxn) {
+    tree.apply(txn.header(), &txn.txn().expect("a transaction"), None);
+}
+
+fn snapshot(disk: &MemDisk, dirs: &Dirs, tree: &DataTree) {
+    write_snapshot(Arc::new(disk.clone()), dirs, tree).expect("a snapshot");
+}
+
+fn same(found: &DataTree, expected: &DataTree) {
+    assert_eq!(TreeDump::of(found), TreeDump::of(expected));
+    assert_eq!(found.last_zxid(), expected.last_zxid());
+}
+
+#[test]
+fn an_empty_directory_is_a_fresh_tree() {
+    let (disk, dirs) = empty();
+    let found = found(&disk, &dirs);
+    same(&found.tree, &DataTree::new());
+    assert_eq!((found.last_zxid, found.replayed), (Zxid(0), 0));
+    let options = RecoveryOptions {
+        initial_zxid: Zxid(0xffff_fff0),
+        ..RecoveryOptions::default()
+    };
+    let late = recover(&disk, &dirs, &options).expect("recovered");
+    assert_eq!(late.tree.last_zxid(), Zxid(0xffff_fff0));
+}
+
+#[test]
+fn logs_alone_are_enough_if_they_tell_the_beginning() {
+    let (disk, dirs) = empty();
+    write(&disk, &dirs, 1..=5);
+    write(&disk, &dirs, 6..=9);
+    let whole = found(&disk, &dirs);
+    same(&whole.tree, &tree(1..=9));
+    assert_eq!((whole.last_zxid, whole.replayed), (Zxid(9), 9));
+    assert_eq!(whole.committed.min_zxid(), Some(Zxid(1)));
+    disk.remove(&dirs.log_file(Zxid(1))).expect("removed");
+    let error = refused(&disk, &dirs).to_string();
+    assert!(
+        error.starts_with("transactions are missing: /data/version-2/log.6 goes on with zxid 0x6"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_newest_valid_snapshot_counts_and_older_ones_stand_in_for_it() {
+    let (disk, dirs) = empty();
+    write(&disk, &dirs, 1..=3);
+    snapshot(&disk, &dirs, &tree(1..=3));
+    write(&disk, &dirs, 4..=6);
+    snapshot(&disk, &dirs, &tree(1..=6));
+    write(&disk, &dirs, 7..=8);
+    let newest = found(&disk, &dirs);
+    assert_eq!(newest.snapshot, Some(dirs.snapshot_file(Zxid(6))));
+    assert_eq!((newest.replayed, newest.last_zxid), (2, Zxid(8)));
+    same(&newest.tree, &tree(1..=8));
+
+    let path = dirs.snapshot_file(Zxid(6));
+    let whole = disk.contents(&path).expect("a snapshot");
+    for damaged in [&whole[..whole.len() / 2], &[], &[&whole[..], b"/"].concat()] {
+        disk.put(&path, damaged);
+        let older = found(&disk, &dirs);
+        assert_eq!(older.snapshot, Some(dirs.snapshot_file(Zxid(3))));
+        assert_eq!(older.replayed, 5);
+        same(&older.tree, &tree(1..=8));
+        assert_eq!(disk.contents(&path).as_deref(), Some(damaged), "it is kept");
+    }
+    disk.remove(&dirs.log_file(Zxid(4))).expect("removed");
+    assert!(matches!(
+        refused(&disk, &dirs),
+        StorageError::Gap {
+            after: Zxid(3),
+            found: Zxid(7),
+            ..
+        }
+    ));
+}
+
+#[test]
+fn snapshots_of_which_none_is_valid_are_refused_unless_the_logs_tell_all() {
+    let (disk, dirs) = empty();
+    disk.put(&dirs.snapshot_file(Zxid(0)), b"");
+    same(&found(&disk, &dirs).tree, &DataTree::new());
+    disk.put(&dirs.snapshot_file(Zxid(5)), b"ZKSN");
+    let error = refused(&disk, &dirs).to_string();
+    assert!(
+        error.contains("no valid snapshot in /data/version-2") && error.contains("snapshot.5"),
+        "{error}"
+    );
+    write(&disk, &dirs, [0x3_0000_0001]);
+    assert!(matches!(
+        refused(&disk, &dirs),
+        StorageError::NoValidSnapshot { .. }
+    ));
+    disk.remove(&dirs.log_file(Zxid(0x3_0000_0001))).expect("removed");
+    write(&disk, &dirs, 1..=6);
+    same(&found(&disk, &dirs).tree, &tree(1..=6));
+}
+
+#[test]
+fn a_torn_end_is_cut_off_once_and_the_next_start_sees_nothing_of_it() {
+    let (disk, dirs) = empty();
+    write(&disk, &dirs, 1..=3);
+    let path = dirs.log_file(Zxid(1));
+    let mut bytes = disk.contents(&path).expect("a log");
+    let end = bytes.iter().rposition(|b| *b != 0).expect("an entry");
+    bytes[end - 4] ^= 1;
+    disk.put(&path, &bytes);
+    // Java went on from there, and its next file was torn at once.
+    disk.put(&dirs.log_file(Zxid(3)), b"ZKL");
+    let mended = found(&disk, &dirs);
+    assert_eq!((mended.last_zxid, mended.torn_ends.len()), (Zxid(2), 2));
+    disk.crash(Crash::LoseUnsynced);
+    assert!(!disk.exists(&dirs.log_file(Zxid(3))));
+    let again = found(&disk, &dirs);
+    assert_eq!((again.last_zxid, again.torn_ends.len()), (Zxid(2), 0));
+    write(&disk, &dirs, [3]);
+    assert_eq!(found(&disk, &dirs).last_zxid, Zxid(3));
+}
+
+#[test]
+fn half_written_snapshots_are_removed() {
+    let (disk, dirs) = empty();
+    disk.put(&dirs.snapshot.join("tmp.snapshot.7"), b"ZKSN");
+    found(&disk, &dirs);
+    assert!(!disk.exists(&dirs.snapshot.join("tmp.snapshot.7")));
+}
+
+#[test]
+fn ephemerals_of_unknown_sessions_go_without_a_transaction() {
+    let (disk, dirs) = empty();
+    let mut tree = DataTree::new();
+    let ephemeral = Txn::Create(CreateTxn {
+        path: "/e".into(),
+        data: None,
+        acl: None,
+        ephemeral: true,
+        parent_cversion: 1,
+    });
+    apply(&mut tree, &logged(1, &ephemeral));
+    snapshot(&disk, &dirs, &tree);
+    let lost = found(&disk, &dirs);
+    assert!(!lost.tree.contains("/e"));
+    assert_eq!((lost.dead_sessions.len(), lost.last_zxid), (1, Zxid(1)));
+
+    apply(&mut tree, &logged(2, &Txn::CreateSession(30_000)));
+    snapshot(&disk, &dirs, &tree);
+    let kept = found(&disk, &dirs);
+    assert!(kept.tree.contains("/e") && kept.dead_sessions.is_empty());
+}
+
+#[test]
+fn what_a_fuzzy_snapshot_of_javas_holds_already_may_be_replayed() {
+    let (disk, dirs) = empty();
+    write(&disk, &dirs, 1..=9);
+    let mut early = tree(1..=6);
+    early.set_last_zxid(Zxid(3));
+    snapshot(&disk, &dirs, &early);
+    let found = found(&disk, &dirs);
+    assert_eq!((found.replayed, found.last_zxid), (6, Zxid(9)));
+    same(&found.tree, &tree(1..=9));
+}
+
+fn truncated(disk: &MemDisk, dirs: &Dirs, to: i64) -> Result<Recovered, StorageError> {
+    truncate(disk, dirs, Zxid(to), &RecoveryOptions::default())
+}
+
+/// Three logs of 1 to 9, and snapshots after 3, 5 and 8.
+fn history() -> (MemDisk, Dirs) {
+    let (disk, dirs) = empty();
+    for range in [1..=3, 4..=6, 7..=9] {
+        write(&disk, &dirs, range);
+    }
+    for last in [3, 5, 8] {
+        snapshot(&disk, &dirs, &tree(1..=last));
+    }
+    (disk, dirs)
+}
+
+#[test]
+fn a_truncation_goes_back_in_logs_and_snapshots() {
+    for to in 0..=9 {
+        let (disk, dirs) = history();
+        let state = truncated(&disk, &dirs, to).expect("truncated");
+        same(&state.tree, &tree(1..=to));
+        disk.crash(Crash::LoseUnsynced);
+        let again = found(&disk, &dirs);
+        assert_eq!(again.last_zxid, Zxid(to));
+        same(&again.tree, &tree(1..=to));
+        for snapshot in dirs.snapshots(&disk).expect("a list") {
+            assert!(snapshot.zxid <= Zxid(to));
+            read_snapshot(&disk, &snapshot.path).expect("valid");
+        }
+        write(&disk, &dirs, to + 1..=to + 2);
+        assert_eq!(read(&disk, &dirs, 0).0, (1..=to + 2).collect::<Vec<i64>>());
+    }
+}
+
+#[test]
+fn a_truncation_that_nothing_leads_to_changes_nothing() {
+    let (disk, dirs) = history();
+    disk.remove(&dirs.log_file(Zxid(1))).expect("removed");
+    disk.remove(&dirs.snapshot_file(Zxid(3))).expect("removed");
+    for to in [2, 4, 10, 0x1_0000_0001] {
+        let before = files(&disk, &dirs);
+        let error = truncated(&disk, &dirs, to).expect_err("nothing leads there");
+        assert_eq!(files(&disk, &dirs), before, "{error}");
+    }
+    truncated(&disk, &dirs, 5).expect("a snapshot leads there");
+}
+
+#[test]
+fn a_crash_in_a_truncation_leaves_one_history() {
+    let (disk, dirs) = history();
+    let begin = disk.operations();
+    truncated(&disk, &dirs, 4).expect("truncated");
+    let count = disk.operations() - begin;
+    assert!(count >= 8, "{count} operations");
+    for operation in 1..=count {
+        for crash in [Crash::LoseUnsynced, Crash::KeepAll, Crash::Mixed(operation)] {
+            let (disk, dirs) = history();
+            disk.fault_at(disk.operations() + operation, Fault::PowerOff);
+            truncated(&disk, &dirs, 4).expect_err("the power went");
+            disk.crash(crash);
+            let left = found(&disk, &dirs);
+            assert!((4..=9).contains(&left.last_zxid.0));
+            same(&left.tree, &tree(1..=left.last_zxid.0));
+            truncated(&disk, &dirs, 4).expect("truncated");
+            same(&found(&disk, &dirs).tree, &tree(1..=4));
+        }
+    }
+}
+
+#[test]
+fn a_whole_tree_from_a_leader_replaces_what_goes_beyond_it() {
+    let (disk, dirs) = history();
+    // The leader's history branched off long ago: what is here above 5 never happened, nor did all below.
+    let mut sent = DataTree::new();
+    apply(&mut sent, &create(2, b"other data"));
+    sent.set_last_zxid(Zxid(5));
+    snapshot(&disk, &dirs, &sent);
+    discard_after(&disk, &dirs, Zxid(5)).expect("discarded");
+    disk.crash(Crash::LoseUnsynced);
+    let state = found(&disk, &dirs);
+    same(&state.tree, &sent);
+    write(&disk, &dirs, 6..=7);
+    let state = found(&disk, &dirs);
+    assert_eq!((state.last_zxid, state.replayed), (Zxid(7), 2));
+}
