@@ -7,6 +7,7 @@ pub mod auth;
 pub mod clients;
 pub mod config;
 pub mod ensemble;
+pub mod net;
 pub mod processors;
 pub mod proto;
 pub mod request;

@@ -128,6 +128,11 @@ impl Cnxn {
         self.state == State::Fresh
     }
 
+    /// Whether bytes wait that nobody has gone through: the beginning of a frame, or what came in a pause.
+    pub fn has_input(&self) -> bool {
+        !self.input.is_empty()
+    }
+
     /// What is to become of its socket.
     pub fn fate(&self) -> Fate {
         match self.state {

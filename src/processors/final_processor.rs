@@ -9,11 +9,10 @@ use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::proto::multi::encode_results;
-use crate::proto::responses::{ReplyHeader, WatcherEvent};
 use crate::proto::txn::{LoggedTxn, Txn};
-use crate::proto::{ConnId, Encode, ErrorCode, KeeperState, OpCode, SessionId, Xid, Zxid};
+use crate::proto::{ConnId, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
 use crate::request::reads::Reading;
-use crate::request::reply::write_frame;
+use crate::request::reply::{write_event, write_frame};
 use crate::request::{
     ClientLetter, Clients, Origin, Outcome, Prepared, Replies, ReplyEntry, Request, Sessions,
 };
@@ -265,23 +264,6 @@ fn entry(conn: ConnId, outcome: Outcome, xid: Xid, op: OpCode, received_ms: i64)
         received_ms,
         frame: 0..0,
     }
-}
-
-/// An event's frame, without its length. (NIOServerCnxn.process)
-pub fn write_event(fired: &Fired, out: &mut Vec<u8>) {
-    ReplyHeader {
-        xid: Xid::NOTIFICATION,
-        zxid: Zxid(-1),
-        error: ErrorCode::Ok,
-    }
-    .encode(out);
-    let (kind, state) = (fired.kind, KeeperState::SyncConnected);
-    WatcherEvent {
-        kind,
-        state,
-        path: fired.path.as_ref().into(),
-    }
-    .encode(out);
 }
 
 /// So many requests are carried out under one lock of the tree.

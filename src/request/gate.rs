@@ -72,9 +72,10 @@ impl Gate {
         self.in_process.load(Relaxed)
     }
 
-    /// Whether a connection that waits for answers should read no more for now. (`globalOutstandingLimit`)
-    pub fn is_crowded(&self) -> bool {
-        self.in_process() > self.outstanding_limit
+    /// How many more requests may go inside. Below zero, a connection that waits for answers should read no
+    /// more for now. (`globalOutstandingLimit`)
+    pub fn room(&self) -> i64 {
+        self.outstanding_limit - self.in_process()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Arc<Serving>>> {

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use crate::proto::responses::ReplyHeader;
-use crate::proto::{ConnId, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
+use crate::proto::responses::{ReplyHeader, WatcherEvent};
+use crate::proto::{ConnId, Encode, ErrorCode, KeeperState, OpCode, SessionId, Xid, Zxid};
 use crate::runtime::Address;
+use crate::tree::Fired;
 
 /// A letter to the loop that holds client connections.
 #[derive(Debug)]
@@ -155,6 +156,23 @@ pub fn write_answer(
 /// Appends the frame of an answer that is a header alone.
 pub fn write_header(out: &mut Vec<u8>, xid: Xid, zxid: Zxid, error: ErrorCode) {
     write_frame(out, |out| ReplyHeader { xid, zxid, error }.encode(out));
+}
+
+/// An event's frame, without its length. (NIOServerCnxn.process)
+pub fn write_event(fired: &Fired, out: &mut Vec<u8>) {
+    ReplyHeader {
+        xid: Xid::NOTIFICATION,
+        zxid: Zxid(-1),
+        error: ErrorCode::Ok,
+    }
+    .encode(out);
+    let (kind, state) = (fired.kind, KeeperState::SyncConnected);
+    WatcherEvent {
+        kind,
+        state,
+        path: fired.path.as_ref().into(),
+    }
+    .encode(out);
 }
 
 /// The loops that hold client connections, and which of them holds which.

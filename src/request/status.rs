@@ -67,9 +67,9 @@ impl Status {
         Status::default()
     }
 
-    /// A request has come in, or a four-letter word.
-    pub fn count_received(&self) {
-        self.packets_received.fetch_add(1, Relaxed);
+    /// Requests have come in, or four-letter words.
+    pub fn count_received(&self, packets: u64) {
+        self.packets_received.fetch_add(packets, Relaxed);
     }
 
     /// Buffers have been written completely.

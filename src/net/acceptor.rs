@@ -1,0 +1,149 @@
+//! New connections.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+
+use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Registry, Token};
+
+use crate::clients::address::{JavaAddress, JavaIp};
+use crate::clients::{Cnxn, Line};
+use crate::proto::ConnId;
+
+use super::client_loop::CONNECTIONS;
+use super::desk::Desk;
+use super::table::{Socket, Table};
+
+/// The listener, and when it is to be asked.
+#[derive(Debug)]
+pub(super) struct Acceptor {
+    listener: TcpListener,
+    /// Whether somebody may wait to be accepted. Readiness is told once, so it is remembered here.
+    ready: bool,
+    /// Until when nobody is accepted, since the system had no room; elapsed milliseconds.
+    resting_until_ms: i64,
+    warned_ms: i64,
+    max_per_address: usize,
+}
+
+impl Acceptor {
+    /// Accepts from `listener`, at most `max_per_address` from one address at once if that is not 0.
+    pub fn new(listener: TcpListener, max_per_address: usize) -> Acceptor {
+        let (resting_until_ms, warned_ms) = (0, i64::MIN / 2);
+        Acceptor {
+            listener,
+            ready: true,
+            resting_until_ms,
+            warned_ms,
+            max_per_address,
+        }
+    }
+
+    /// The poll says that somebody waits.
+    pub fn on_ready(&mut self) {
+        self.ready = true;
+    }
+
+    /// When somebody is to be accepted next without being told, elapsed milliseconds.
+    pub fn wake_at_ms(&self) -> Option<i64> {
+        self.ready.then_some(self.resting_until_ms)
+    }
+
+    /// Accepts those who wait, up to a number. Gives their connections to `accepted`.
+    pub fn accept(
+        &mut self,
+        registry: &Registry,
+        table: &mut Table,
+        desk: &mut Desk,
+        accepted: &mut Vec<ConnId>,
+    ) {
+        if !self.ready || desk.now.elapsed_ms < self.resting_until_ms {
+            return;
+        }
+        for _ in 0..MOST_AT_ONCE {
+            match self.listener.accept() {
+                Ok((stream, remote)) => {
+                    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+                    if self.is_welcome(remote, table, desk) {
+                        accepted.extend(take_in(stream, remote, registry, table, desk));
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.ready = false;
+                    return;
+                }
+                Err(error) if is_about_one(&error) => {}
+                Err(error) => return self.rest(&error, desk),
+            }
+        }
+    }
+
+    fn is_welcome(&self, remote: SocketAddr, table: &Table, desk: &mut Desk) -> bool {
+        let max = self.max_per_address;
+        if max == 0 || table.count_of(remote.ip()) < max {
+            return true;
+        }
+        let text = format_args!("Too many connections from {} - max is {max}", JavaIp(remote.ip()));
+        desk.quiet
+            .say(Line::TooMany, log::Level::Warn, desk.now.elapsed_ms, text);
+        false
+    }
+
+    /// The system has no room for one more connection: asking again at once would only burn time.
+    fn rest(&mut self, error: &io::Error, desk: &mut Desk) {
+        let now_ms = desk.now.elapsed_ms;
+        self.resting_until_ms = now_ms + REST_MS;
+        if now_ms - self.warned_ms >= WARN_EVERY_MS {
+            self.warned_ms = now_ms;
+            log::warn!("cannot accept a connection: {error}; the next try is in {REST_MS} ms");
+        }
+    }
+}
+
+fn take_in(
+    mut stream: TcpStream,
+    remote: SocketAddr,
+    registry: &Registry,
+    table: &mut Table,
+    desk: &mut Desk,
+) -> Option<ConnId> {
+    let (slot, conn) = table.reserve()?;
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    let registered = registry.register(&mut stream, Token(CONNECTIONS + slot), interest);
+    if let Err(error) = registered.and_then(|()| stream.set_nodelay(true)) {
+        let text = format_args!("cannot serve a connection from {}: {error}", JavaAddress(remote));
+        desk.quiet
+            .say(Line::Accept, log::Level::Warn, desk.now.elapsed_ms, text);
+        return None;
+    }
+    let text = format_args!("Accepted socket connection from {}", JavaAddress(remote));
+    desk.quiet
+        .say(Line::Accepted, log::Level::Info, desk.now.elapsed_ms, text);
+    table.insert(Socket {
+        stream,
+        cnxn: Cnxn::new(conn, remote, desk.now),
+        // The poll tells also what was there before the connection was registered.
+        readable: false,
+        writable: true,
+        ended: false,
+        queued: false,
+        crowded: false,
+        dirty: false,
+        limited: true,
+    });
+    desk.status.count_connections(1);
+    Some(conn)
+}
+
+/// Whether the failure is that of one connection, which went away before it was accepted.
+fn is_about_one(error: &io::Error) -> bool {
+    use ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, TimedOut};
+    [ConnectionAborted, ConnectionReset, Interrupted, TimedOut].contains(&error.kind())
+}
+
+/// So many are accepted before those who are here already are heard again.
+const MOST_AT_ONCE: usize = 128;
+/// How long the listener rests when the system has no room.
+const REST_MS: i64 = 100;
+/// How often that is told.
+const WARN_EVERY_MS: i64 = 1_000;

@@ -1,0 +1,535 @@
+//! The loop that holds the clients' connections: one round after another.
+//!
+//! ```text
+//! poll ─> letters ─> accept ─> read, parse ─> answer reads under one lock of the tree ─> chain ─> words ─> write
+//! ```
+//!
+//! Reads are answered here, without the chain. The tree's lock is taken first, then the letters that have come
+//! are written down, then the reads are answered: FinalRequestProcessor posts the events of a change before it
+//! lets go of the lock, so nobody reads a change before its event. Only then do the round's requests go to the
+//! chain: no answer of theirs can overtake that of a read before them.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::{Events, Poll, Token};
+
+use crate::clients::{Asked, Fate, Hangup, Pause};
+use crate::proto::{ConnId, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
+use crate::request::reads::Reading;
+use crate::request::reply::{write_answer, write_event, write_frame, write_header};
+use crate::request::{ClientLetter, Outcome, Replies};
+use crate::runtime::{Clock, ExitCode, Halt};
+
+use super::acceptor::Acceptor;
+use super::desk::Desk;
+use super::mailbox::Mailbox;
+use super::table::{Socket, Table};
+use super::words::Words;
+
+/// A loop with all it holds.
+pub(super) struct ClientLoop {
+    pub poll: Poll,
+    pub acceptor: Acceptor,
+    pub mailbox: Mailbox<ClientLetter>,
+    pub clock: Arc<dyn Clock>,
+    pub table: Table,
+    pub desk: Desk,
+    pub words: Words,
+    /// How long a connection may take to ask for a session, or to take its last answer.
+    pub patience_ms: i64,
+    pub lists: Lists,
+}
+
+/// Connections that something is to be done about.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// To be read.
+    ready: VecDeque<ConnId>,
+    /// To be read when the crowd inside has become smaller.
+    crowded: VecDeque<ConnId>,
+    /// To be written, or closed.
+    dirty: Vec<ConnId>,
+    /// Those who must finish something by a time, elapsed milliseconds; the times rise.
+    limited: VecDeque<(i64, ConnId)>,
+    /// Just accepted.
+    accepted: Vec<ConnId>,
+    stopped: bool,
+}
+
+impl ClientLoop {
+    /// Runs until a letter says stop.
+    ///
+    /// # Errors
+    /// [`Halt`] if the poll itself fails.
+    pub fn run(mut self) -> Result<(), Halt> {
+        let mut events = Events::with_capacity(1024);
+        let mut buffer = vec![0; READ_BYTES];
+        while !self.lists.stopped {
+            match self.poll.poll(&mut events, Some(self.sleep())) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    let reason = format!("the poll of the client port failed: {error}");
+                    return Err(Halt::new(ExitCode::Unexpected, reason));
+                }
+                _ => {}
+            }
+            self.round(&events, &mut buffer);
+        }
+        log::info!("NIOServerCnxn factory exited run method");
+        Ok(())
+    }
+
+    /// How long the poll may wait.
+    fn sleep(&self) -> Duration {
+        if !self.lists.ready.is_empty() {
+            return Duration::ZERO;
+        }
+        let now_ms = self.clock.now().elapsed_ms;
+        let limited = self.lists.limited.front().map(|&(at_ms, _)| at_ms);
+        let wake_at_ms = limited.into_iter().chain(self.acceptor.wake_at_ms()).min();
+        let sleep_ms = wake_at_ms.map_or(LONGEST_SLEEP_MS, |at_ms| {
+            (at_ms - now_ms).clamp(0, LONGEST_SLEEP_MS)
+        });
+        Duration::from_millis(sleep_ms.unsigned_abs())
+    }
+
+    fn round(&mut self, events: &Events, buffer: &mut [u8]) {
+        self.desk.begin_round(self.clock.now());
+        events.iter().for_each(|event| self.on_event(event));
+        self.take_letters();
+        self.accept();
+        self.read_all(buffer);
+        self.answer_asks();
+        self.send_inside();
+        self.answer_words();
+        self.end_patience();
+        self.write_all();
+        // Nobody keeps what serves from ending while this loop sleeps.
+        self.desk.serving = None;
+    }
+
+    fn on_event(&mut self, event: &Event) {
+        let Token(token) = event.token();
+        if token == LISTENER {
+            return self.acceptor.on_ready();
+        }
+        let Some(socket) = token
+            .checked_sub(CONNECTIONS)
+            .and_then(|slot| self.table.at(slot))
+        else {
+            return;
+        };
+        socket.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        socket.ended |= event.is_read_closed() || event.is_error();
+        socket.writable |= event.is_writable();
+        if socket.readable {
+            queue(socket, &mut self.lists);
+        }
+        if socket.writable && !socket.cnxn.unsent().is_empty() {
+            soil(socket, &mut self.lists);
+        }
+    }
+
+    fn accept(&mut self) {
+        let lists = &mut self.lists;
+        self.acceptor.accept(
+            self.poll.registry(),
+            &mut self.table,
+            &mut self.desk,
+            &mut lists.accepted,
+        );
+        let until_ms = self.desk.now.elapsed_ms + self.patience_ms;
+        lists
+            .limited
+            .extend(lists.accepted.drain(..).map(|conn| (until_ms, conn)));
+    }
+
+    fn take_letters(&mut self) {
+        for letter in self.mailbox.take() {
+            take_letter(letter, &mut self.table, &mut self.desk, &mut self.lists);
+        }
+    }
+
+    /// Reads each connection that has something, once: who sends much does not keep the others waiting.
+    fn read_all(&mut self, buffer: &mut [u8]) {
+        self.readmit();
+        for conn in std::mem::take(&mut self.lists.ready) {
+            if let Some(socket) = self.table.get_mut(conn) {
+                socket.queued = false;
+                read(socket, &mut self.desk, buffer);
+                follow_up(socket, &mut self.desk, &mut self.lists);
+                self.settle_sessions();
+            }
+        }
+        let received = std::mem::take(&mut self.desk.wishes.received);
+        self.desk.status.count_received(received);
+    }
+
+    /// Lets those read again who wait for room inside. Who was first in this round is last in the next.
+    fn readmit(&mut self) {
+        if self.desk.room() < 0 {
+            return;
+        }
+        if !self.lists.crowded.is_empty() {
+            self.lists.crowded.rotate_left(1);
+        }
+        for conn in std::mem::take(&mut self.lists.crowded) {
+            if let Some(socket) = self.table.get_mut(conn) {
+                socket.crowded = false;
+                queue(socket, &mut self.lists);
+            }
+        }
+    }
+
+    /// Closes the connections whose sessions have just been taken over by others.
+    fn settle_sessions(&mut self) {
+        while let Some((session, conn)) = self.desk.wishes.taken.pop() {
+            if let Some(before) = self.table.take_session(session, conn) {
+                close(before, &mut self.table, &mut self.desk);
+            }
+        }
+    }
+
+    /// Answers what needs no chain, under one lock of the tree for each chunk.
+    fn answer_asks(&mut self) {
+        let Some(serving) = self
+            .desk
+            .serving
+            .clone()
+            .filter(|_| !self.desk.wishes.asks.is_empty())
+        else {
+            return;
+        };
+        let asks = std::mem::take(&mut self.desk.wishes.asks);
+        let bytes = std::mem::take(&mut self.desk.wishes.ask_bytes);
+        let auth = Arc::clone(&self.desk.rules.auth);
+        for chunk in asks.chunks(ASKS_UNDER_ONE_LOCK) {
+            let tree = serving.database.read_tree();
+            self.take_letters();
+            for ask in chunk {
+                let Some(socket) = self.table.get_mut(ask.conn) else {
+                    continue;
+                };
+                let identities = Arc::clone(socket.cnxn.identities());
+                let (database, conn) = (&*serving.database, ask.conn);
+                let reading = Reading {
+                    tree: &tree,
+                    database,
+                    auth: &auth,
+                    identities: &identities,
+                    conn,
+                };
+                let op = answer(socket, &reading, &ask.asked, ask.xid, &bytes);
+                if let Some(op) = op {
+                    let zxid = tree.last_zxid();
+                    socket
+                        .cnxn
+                        .count_answer(ask.xid, zxid, op, ask.received_ms, self.desk.now);
+                    self.desk
+                        .status
+                        .count_latency(self.desk.now.elapsed_ms - ask.received_ms);
+                }
+                soil(socket, &mut self.lists);
+            }
+        }
+        // The vectors go back with their room for the next round.
+        self.desk.wishes.asks = emptied(asks);
+        self.desk.wishes.ask_bytes = emptied(bytes);
+    }
+
+    fn send_inside(&mut self) {
+        let chain = std::mem::take(&mut self.desk.wishes.chain);
+        if let Some(serving) = self.desk.serving.as_ref().filter(|_| !chain.is_empty()) {
+            self.desk.gate.entered(chain.len());
+            serving.chain.post(chain);
+        }
+    }
+
+    fn answer_words(&mut self) {
+        for call in std::mem::take(&mut self.desk.wishes.words) {
+            let text = self.words.answer(&call, &mut self.table, &self.desk);
+            if let Some(socket) = self.table.get_mut(call.conn) {
+                socket
+                    .cnxn
+                    .on_answer(|out| out.extend_from_slice(text.as_bytes()));
+                soil(socket, &mut self.lists);
+            }
+        }
+    }
+
+    /// Closes those who have not asked for a session in time, or do not take their last answer.
+    fn end_patience(&mut self) {
+        let now_ms = self.desk.now.elapsed_ms;
+        while let Some(&(at_ms, conn)) = self.lists.limited.front()
+            && at_ms <= now_ms
+        {
+            self.lists.limited.pop_front();
+            if let Some(socket) = self.table.get_mut(conn) {
+                socket.limited = false;
+                if socket.cnxn.is_fresh() {
+                    let why = Hangup::Silent(self.patience_ms);
+                    socket.cnxn.hang_up(&why, &mut self.desk.round());
+                    soil(socket, &mut self.lists);
+                } else if socket.cnxn.fate() != Fate::Stay {
+                    close(conn, &mut self.table, &mut self.desk);
+                }
+            }
+        }
+    }
+
+    /// Writes what is to be written, and closes what is to be closed.
+    fn write_all(&mut self) {
+        for conn in std::mem::take(&mut self.lists.dirty) {
+            let Some(socket) = self.table.get_mut(conn) else {
+                continue;
+            };
+            socket.dirty = false;
+            let was_unread = socket.cnxn.pause(0) == Pause::Unread;
+            write(socket, &mut self.desk);
+            let done = socket.cnxn.unsent().is_empty();
+            match socket.cnxn.fate() {
+                Fate::Close => close(conn, &mut self.table, &mut self.desk),
+                Fate::CloseWhenWritten if done => close(conn, &mut self.table, &mut self.desk),
+                Fate::CloseWhenWritten if !socket.limited => {
+                    socket.limited = true;
+                    let until_ms = self.desk.now.elapsed_ms + self.patience_ms;
+                    self.lists.limited.push_back((until_ms, conn));
+                }
+                Fate::CloseWhenWritten => {}
+                Fate::Stay if was_unread => follow_up(socket, &mut self.desk, &mut self.lists),
+                Fate::Stay => {}
+            }
+        }
+    }
+}
+
+/// Takes one letter: writes answers and events down, closes what is to be closed.
+fn take_letter(letter: ClientLetter, table: &mut Table, desk: &mut Desk, lists: &mut Lists) {
+    match letter {
+        ClientLetter::Replies(replies) => take_replies(&replies, table, desk, lists),
+        ClientLetter::CloseSession(session) => close_session(session, table, desk),
+        ClientLetter::Revalidated { conn, valid } => {
+            if let Some(socket) = table.get_mut(conn) {
+                socket.cnxn.on_verdict(valid, &mut desk.round());
+                follow_up(socket, desk, lists);
+            }
+        }
+        ClientLetter::CloseAll => close_all(table, desk),
+        ClientLetter::Stop => {
+            close_all(table, desk);
+            lists.stopped = true;
+        }
+    }
+}
+
+fn take_replies(replies: &Replies, table: &mut Table, desk: &mut Desk, lists: &mut Lists) {
+    let now_ms = desk.now.elapsed_ms;
+    let mut left = 0;
+    for entry in replies.entries() {
+        left += usize::from(entry.outcome != Outcome::Event);
+        if !matches!(entry.outcome, Outcome::Event | Outcome::Close) {
+            desk.status.count_latency(now_ms - entry.received_ms);
+        }
+        match table.get_mut(entry.conn) {
+            Some(socket) => {
+                socket
+                    .cnxn
+                    .on_reply(entry, replies.frame(entry), &mut desk.round());
+                follow_up(socket, desk, lists);
+                soil(socket, lists);
+            }
+            // It may have set a watch after its connection was closed and forgotten.
+            None if sets_watches(entry.op) => desk.forget_watches(entry.conn),
+            None => {}
+        }
+    }
+    desk.gate.left(left);
+}
+
+/// Puts a connection on the lists that fit its state, after something has happened to it.
+fn follow_up(socket: &mut Socket, desk: &mut Desk, lists: &mut Lists) {
+    match socket.cnxn.pause(desk.room()) {
+        Pause::No if socket.readable || socket.cnxn.has_input() => queue(socket, lists),
+        Pause::Crowded if !socket.crowded => {
+            socket.crowded = true;
+            lists.crowded.push_back(socket.cnxn.id());
+        }
+        Pause::No | Pause::Crowded | Pause::Unread | Pause::Never => {}
+    }
+    if socket.cnxn.fate() != Fate::Stay || !socket.cnxn.unsent().is_empty() {
+        soil(socket, lists);
+    }
+}
+
+fn queue(socket: &mut Socket, lists: &mut Lists) {
+    if !socket.queued {
+        socket.queued = true;
+        lists.ready.push_back(socket.cnxn.id());
+    }
+}
+
+fn soil(socket: &mut Socket, lists: &mut Lists) {
+    if !socket.dirty {
+        socket.dirty = true;
+        lists.dirty.push(socket.cnxn.id());
+    }
+}
+
+/// Goes through what waits from before, then reads once, if the connection is to be read at all.
+fn read(socket: &mut Socket, desk: &mut Desk, buffer: &mut [u8]) {
+    if socket.cnxn.has_input() {
+        socket.cnxn.on_bytes(&[], &mut desk.round());
+    }
+    if !socket.readable || socket.cnxn.pause(desk.room()) != Pause::No {
+        return;
+    }
+    match socket.stream.read(buffer) {
+        Ok(0) => {
+            socket.readable = false;
+            socket.cnxn.on_end_of_stream(&mut desk.round());
+        }
+        Ok(count) => {
+            // A short read has emptied the socket; but an end that has come is still to be read.
+            socket.readable = count == buffer.len() || socket.ended;
+            socket.cnxn.on_bytes(&buffer[..count], &mut desk.round());
+        }
+        Err(error) if error.kind() == ErrorKind::WouldBlock => socket.readable = false,
+        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+        Err(error) => socket.cnxn.hang_up(&Hangup::Io(error), &mut desk.round()),
+    }
+}
+
+/// Writes until all is written or the socket takes no more.
+fn write(socket: &mut Socket, desk: &mut Desk) {
+    while socket.writable && !socket.cnxn.unsent().is_empty() {
+        match socket.stream.write(socket.cnxn.unsent()) {
+            Ok(count) => desk.status.count_sent(socket.cnxn.sent(count)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => socket.writable = false,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                socket.writable = false;
+                socket.cnxn.hang_up(&Hangup::Io(error), &mut desk.round());
+            }
+        }
+    }
+}
+
+/// Writes one answer of the loop's own. Gives the operation if it counts in the figures.
+fn answer(
+    socket: &mut Socket,
+    reading: &Reading<'_>,
+    asked: &Asked,
+    xid: Xid,
+    bytes: &[u8],
+) -> Option<OpCode> {
+    let zxid = reading.tree.last_zxid();
+    match asked {
+        Asked::Read(op, record) => {
+            let body = bytes.get(record.clone()).unwrap_or_default();
+            answer_read(socket, reading, *op, body, xid, zxid);
+            Some(*op)
+        }
+        Asked::Ping => {
+            socket
+                .cnxn
+                .on_answer(|out| write_header(out, Xid::PING, zxid, ErrorCode::Ok));
+            Some(OpCode::Ping)
+        }
+        Asked::Header(zxid, error) => {
+            socket.cnxn.on_answer(|out| write_header(out, xid, *zxid, *error));
+            None
+        }
+        Asked::SaslToken => {
+            let null = |out: &mut Vec<u8>| {
+                None::<&[u8]>.encode(out);
+                Ok(())
+            };
+            socket.cnxn.on_answer(|out| write_answer(out, xid, Zxid(0), null));
+            None
+        }
+    }
+}
+
+fn answer_read(socket: &mut Socket, reading: &Reading<'_>, op: OpCode, body: &[u8], xid: Xid, zxid: Zxid) {
+    let mut refused = None;
+    if op == OpCode::SetWatches {
+        // Its events stand before its answer, which is a header alone.
+        let mut missed = Vec::new();
+        refused = reading.set_watches(body, &mut missed).err();
+        for event in &missed {
+            socket
+                .cnxn
+                .on_answer(|out| write_frame(out, |out| write_event(event, out)));
+        }
+    }
+    socket.cnxn.on_answer(|out| {
+        write_answer(out, xid, zxid, |out| match refused {
+            Some(error) => Err(error),
+            None => reading.answer(op, body, out),
+        });
+    });
+}
+
+/// Closes a connection now: what the socket takes of its last words is written, the rest is lost.
+fn close(conn: ConnId, table: &mut Table, desk: &mut Desk) {
+    let Some(mut socket) = table.remove(conn) else {
+        return;
+    };
+    if socket.cnxn.fate() != Fate::Close {
+        // A failure here changes nothing: the connection ends.
+        drop(socket.stream.write(socket.cnxn.unsent()));
+    }
+    desk.forget_watches(conn);
+    desk.status.count_connections(-1);
+    desk.say_closed(&socket.cnxn);
+    discard_input(&mut socket.stream);
+}
+
+/// Reads what the client has sent in vain, up to a bound: a socket closed with input unread is reset, and the
+/// client may lose what was written to it last.
+fn discard_input(stream: &mut impl Read) {
+    let mut rubbish = [0; 4 * 1024];
+    for _ in 0..16 {
+        if !matches!(stream.read(&mut rubbish), Ok(count) if count > 0) {
+            return;
+        }
+    }
+}
+
+fn close_session(session: SessionId, table: &mut Table, desk: &mut Desk) {
+    if let Some(conn) = table.of_session(session) {
+        close(conn, table, desk);
+    }
+}
+
+fn close_all(table: &mut Table, desk: &mut Desk) {
+    let all: Vec<ConnId> = table.iter().map(|socket| socket.cnxn.id()).collect();
+    all.into_iter().for_each(|conn| close(conn, table, desk));
+}
+
+fn sets_watches(op: OpCode) -> bool {
+    use OpCode::*;
+    matches!(op, Exists | GetData | GetChildren | GetChildren2 | SetWatches)
+}
+
+/// The vector without its content, and without its room if that has become large.
+fn emptied<T>(mut items: Vec<T>) -> Vec<T> {
+    items.clear();
+    items.shrink_to(KEPT_ITEMS);
+    items
+}
+
+/// What the poll calls the listener, the mailbox, and the first connection.
+pub(super) const LISTENER: usize = 0;
+pub(super) const MAILBOX: usize = 1;
+pub(super) const CONNECTIONS: usize = 2;
+/// How much is read from one connection in one round.
+const READ_BYTES: usize = 64 * 1024;
+/// So many reads are answered before writers get the tree again.
+const ASKS_UNDER_ONE_LOCK: usize = 512;
+/// What a list of wishes keeps for the next round.
+const KEPT_ITEMS: usize = 64 * 1024;
+const LONGEST_SLEEP_MS: i64 = 1_000;

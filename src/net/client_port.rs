@@ -1,0 +1,236 @@
+//! The port of the clients: bound before any thread starts, then run by the loop `NIOServerCxn.Factory`.
+//! (NIOServerCnxnFactory)
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+
+use mio::net::TcpListener;
+use mio::{Interest, Poll, Token, Waker};
+use thiserror::Error;
+
+use crate::clients::{Rules, environment, word_answers};
+use crate::request::{ClientLetter, Gate, Status};
+use crate::runtime::machine::Machine;
+use crate::runtime::{Address, Clock, Halt};
+
+use super::acceptor::Acceptor;
+use super::client_loop::{ClientLoop, LISTENER, Lists, MAILBOX};
+use super::desk::Desk;
+use super::mailbox::Mailbox;
+use super::table::Table;
+use super::words::{TRACE_MASK, Words};
+
+/// What the port of the clients is told by the configuration.
+#[derive(Debug, Clone)]
+pub struct PortConfig {
+    /// The address or host name to listen on; all addresses if none. (`clientPortAddress`)
+    pub host: Option<String>,
+    /// The port; 0 for any free one.
+    pub port: u16,
+    /// How many connections one address may have; 0 for no limit. (`maxClientCnxns`)
+    pub max_per_address: usize,
+    /// How long a connection may take to ask for a session, or to take its last answer, milliseconds. 3.4.14
+    /// waits for ever.
+    pub patience_ms: i64,
+    /// The rules for connections.
+    pub rules: Rules,
+    /// The answer of `conf` behind its first line `clientPort=`, with a line feed at the end of each line.
+    pub conf: String,
+}
+
+/// Why the port cannot be had.
+#[derive(Debug, Error)]
+pub enum BindError {
+    /// The name stands for no address.
+    #[error("clientPortAddress {host} cannot be resolved: {source}")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Somebody else listens there.
+    #[error(
+        "Address already in use: {address}; another server runs on this port, or the port is to be changed"
+    )]
+    InUse {
+        /// The address with its port.
+        address: ListenName,
+    },
+    /// The operating system refuses.
+    #[error("cannot listen on {address}: {source}")]
+    Refused {
+        /// The address with its port.
+        address: ListenName,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system has no room for a poll.
+    #[error("cannot make the poll of the client port: {0}")]
+    Poll(io::Error),
+}
+
+/// An address to listen on, as Java writes it: `0.0.0.0/0.0.0.0:2181`, `localhost/127.0.0.1:2181`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenName {
+    host: Option<String>,
+    ip: IpAddr,
+    port: u16,
+}
+
+/// The bound port, before its loop runs.
+pub struct ClientPort {
+    name: ListenName,
+    local: SocketAddr,
+    client_loop: ClientLoop,
+}
+
+impl ClientPort {
+    /// Binds the port. Nothing is accepted before [`ClientPort::run`]. The address takes the letters of all
+    /// who have something for clients: put it into `request::Clients`.
+    ///
+    /// # Errors
+    /// [`BindError`].
+    pub fn bind(
+        config: PortConfig,
+        gate: Arc<Gate>,
+        status: Arc<Status>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(ClientPort, Address<ClientLetter>), BindError> {
+        let (name, listener) = listen(config.host, config.port)?;
+        let refused = |source| BindError::Refused {
+            address: name.clone(),
+            source,
+        };
+        listener.set_nonblocking(true).map_err(refused)?;
+        let local = listener.local_addr().map_err(refused)?;
+        let mut listener = TcpListener::from_std(listener);
+        let poll = Poll::new().map_err(BindError::Poll)?;
+        let registered = poll
+            .registry()
+            .register(&mut listener, Token(LISTENER), Interest::READABLE);
+        registered.map_err(BindError::Poll)?;
+        let waker = Waker::new(poll.registry(), Token(MAILBOX)).map_err(BindError::Poll)?;
+        let (address, mailbox) = Mailbox::new(waker);
+        let words = Words {
+            conf: format!("clientPort={}\n{}", local.port(), config.conf),
+            envi: word_answers::envi(&environment::entries(&Machine::look())),
+            trace_mask: TRACE_MASK,
+        };
+        let client_loop = ClientLoop {
+            poll,
+            acceptor: Acceptor::new(listener, config.max_per_address),
+            mailbox,
+            clock,
+            table: Table::new(LOOP_INDEX),
+            desk: Desk::new(gate, status, config.rules),
+            words,
+            patience_ms: config.patience_ms,
+            lists: Lists::default(),
+        };
+        Ok((
+            ClientPort {
+                name,
+                local,
+                client_loop,
+            },
+            address,
+        ))
+    }
+
+    /// The address it listens on, with the port that the system has chosen if it was to.
+    pub fn local_address(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// What the thread that runs the loop is called.
+    pub fn thread_name(&self) -> String {
+        format!("NIOServerCxn.Factory:{}", self.name)
+    }
+
+    /// Serves clients until the letter [`ClientLetter::Stop`] comes.
+    ///
+    /// # Errors
+    /// [`Halt`] if the operating system no longer tells what happens on the sockets.
+    pub fn run(self) -> Result<(), Halt> {
+        self.client_loop.run()
+    }
+}
+
+impl fmt::Debug for ClientPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClientPort({})", self.name)
+    }
+}
+
+impl fmt::Display for ListenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ip = crate::clients::address::JavaAddress(SocketAddr::new(self.ip, self.port));
+        match &self.host {
+            Some(host) => write!(f, "{host}{ip}"),
+            None => write!(f, "{ip}"),
+        }
+    }
+}
+
+/// Listens on all addresses of both families, or of IPv4 alone where there is no IPv6; or on one address.
+fn listen(host: Option<String>, port: u16) -> Result<(ListenName, std::net::TcpListener), BindError> {
+    let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let (name, tries) = match host {
+        None => {
+            let name = ListenName {
+                host: Some(any.to_string()),
+                ip: any,
+                port,
+            };
+            (name, vec![IpAddr::V6(Ipv6Addr::UNSPECIFIED), any])
+        }
+        Some(host) => {
+            let ip = resolve(&host)?;
+            let is_a_name = host.parse::<IpAddr>().is_err();
+            (
+                ListenName {
+                    host: is_a_name.then_some(host),
+                    ip,
+                    port,
+                },
+                vec![ip],
+            )
+        }
+    };
+    log::info!("binding to port {name}");
+    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    for ip in tries {
+        match std::net::TcpListener::bind((ip, port)) {
+            Ok(listener) => return Ok((name, listener)),
+            Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
+                return Err(BindError::InUse { address: name });
+            }
+            Err(source) => failure = source,
+        }
+    }
+    Err(BindError::Refused {
+        address: name,
+        source: failure,
+    })
+}
+
+fn resolve(host: &str) -> Result<IpAddr, BindError> {
+    let unknown = |source| BindError::Resolve {
+        host: host.to_owned(),
+        source,
+    };
+    let mut addresses = (host, 0).to_socket_addrs().map_err(unknown)?;
+    let first = addresses
+        .next()
+        .ok_or_else(|| unknown(io::Error::from(io::ErrorKind::NotFound)))?;
+    Ok(first.ip())
+}
+
+/// There is one loop.
+const LOOP_INDEX: usize = 0;
+
+#[cfg(test)]
+mod tests;

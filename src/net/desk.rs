@@ -1,0 +1,93 @@
+//! What a round of the client loop works with besides the connections.
+
+use std::sync::{Arc, Weak};
+
+use crate::clients::{Cnxn, Hosting, Line, Quiet, Round, Rules, Wishes};
+use crate::proto::{ConnId, SessionId};
+use crate::request::{Gate, ServerState, Serving, Status};
+use crate::runtime::Now;
+use crate::storage::Database;
+
+/// The loop's papers.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub gate: Arc<Gate>,
+    pub status: Arc<Status>,
+    pub rules: Rules,
+    pub now: Now,
+    /// What serves in this round.
+    pub serving: Option<Arc<Serving>>,
+    /// The database that served last: watches of connections that end later are forgotten there.
+    database: Weak<Database>,
+    pub wishes: Wishes,
+    pub quiet: Quiet,
+}
+
+impl Desk {
+    pub fn new(gate: Arc<Gate>, status: Arc<Status>, rules: Rules) -> Desk {
+        Desk {
+            gate,
+            status,
+            rules,
+            now: Now::default(),
+            serving: None,
+            database: Weak::new(),
+            wishes: Wishes::default(),
+            quiet: Quiet::default(),
+        }
+    }
+
+    /// Looks what serves.
+    pub fn begin_round(&mut self, now: Now) {
+        self.now = now;
+        self.serving = self.gate.serving();
+        if let Some(serving) = &self.serving
+            && self.database.as_ptr() != Arc::as_ptr(&serving.database)
+        {
+            self.database = Arc::downgrade(&serving.database);
+        }
+    }
+
+    /// How many more requests may go inside, those counted that wait to go.
+    pub fn room(&self) -> i64 {
+        self.gate.room() - self.wishes.chain.len() as i64
+    }
+
+    /// The round as connections see it.
+    pub fn round(&mut self) -> Round<'_> {
+        let room = self.room();
+        let hosting = self.serving.as_ref().map(|serving| Hosting {
+            sessions: &serving.sessions,
+            applied: serving.database.applied(),
+            read_only: serving.state == ServerState::ReadOnly,
+        });
+        let (wishes, quiet) = (&mut self.wishes, &mut self.quiet);
+        Round {
+            now: self.now,
+            rules: &self.rules,
+            hosting,
+            room,
+            wishes,
+            quiet,
+        }
+    }
+
+    /// Tells that a connection is closed. Those without a session are a stranger's, and may be many.
+    pub fn say_closed(&mut self, cnxn: &Cnxn) {
+        let line = cnxn.closed_line();
+        if cnxn.session() == SessionId(0) {
+            let now_ms = self.now.elapsed_ms;
+            self.quiet
+                .say(Line::Closed, log::Level::Info, now_ms, format_args!("{line}"));
+        } else {
+            log::info!("{line}");
+        }
+    }
+
+    /// The connection is gone: nobody waits there for changes any more.
+    pub fn forget_watches(&self, conn: ConnId) {
+        if let Some(database) = self.database.upgrade() {
+            database.watches().remove(conn);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Sockets: bytes to letters and back. What they mean is decided in the rooms below.
+//!
+//! `client_port` binds the port of the clients and runs the loop `NIOServerCxn.Factory`; the loop's parts are
+//! `client_loop` (one round), `acceptor` (new connections), `mailbox` (letters to the loop), `table` (which
+//! connection is where) and `words` (what the four-letter words need to know).
+
+mod acceptor;
+mod client_loop;
+pub mod client_port;
+mod desk;
+mod mailbox;
+mod table;
+mod words;
+
+pub use client_port::{BindError, ClientPort, PortConfig};

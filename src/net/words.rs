@@ -1,0 +1,145 @@
+//! What the four-letter words need to know, gathered from all corners.
+
+use std::sync::Arc;
+
+use crate::clients::four_letter_words::{Word, WordCall};
+use crate::clients::word_answers::{self as say, Figures, NOT_SERVING};
+use crate::proto::{ConnId, SessionId};
+use crate::request::Serving;
+use crate::runtime::machine::{max_open_files, open_files};
+use crate::runtime::time::java_date;
+
+use super::desk::Desk;
+use super::table::Table;
+
+/// What the words know by themselves.
+#[derive(Debug)]
+pub(super) struct Words {
+    /// The answer of `conf`.
+    pub conf: String,
+    /// The answer of `envi`.
+    pub envi: String,
+    /// What `stmk` sets and `gtmk` tells; it has no effect here, as there is no trace log.
+    pub trace_mask: i64,
+}
+
+impl Words {
+    /// The text that a word is answered.
+    pub fn answer(&mut self, call: &WordCall, table: &mut Table, desk: &Desk) -> String {
+        if !call.allowed {
+            return say::not_listed(&call.word.name());
+        }
+        match call.word {
+            Word::Ruok => "imok".to_owned(),
+            Word::Envi => self.envi.clone(),
+            Word::GetTraceMask => self.trace_mask.to_string(),
+            Word::SetTraceMask => {
+                self.trace_mask = call.mask;
+                self.trace_mask.to_string()
+            }
+            Word::Isro => say::isro(desk.serving.as_ref().map(|serving| serving.state)).to_owned(),
+            _ => match desk.serving.clone() {
+                Some(serving) => self.of_server(call.word, &serving, table, desk),
+                None => NOT_SERVING.to_owned(),
+            },
+        }
+    }
+
+    fn of_server(&self, word: Word, serving: &Arc<Serving>, table: &mut Table, desk: &Desk) -> String {
+        match word {
+            Word::Conf => self.conf.clone(),
+            Word::Cons => say::cons(&clients(table, desk, false)),
+            Word::Crst => {
+                table.iter_mut().for_each(|socket| socket.cnxn.reset_stats());
+                "Connection stats reset.\n".to_owned()
+            }
+            Word::Srst => {
+                desk.status.reset();
+                "Server stats reset.\n".to_owned()
+            }
+            Word::Srvr => say::srvr(&figures(serving, desk), None),
+            Word::Stat => say::srvr(&figures(serving, desk), Some(&clients(table, desk, true))),
+            Word::Mntr => say::mntr(&figures(serving, desk)),
+            Word::Dump => dump(serving),
+            Word::Wchs => {
+                let figures = serving.database.watches().figures();
+                say::wchs(figures.connections, figures.paths, figures.watches)
+            }
+            Word::Wchc => say::wchc(&watches_by_session(serving, table)),
+            Word::Wchp => say::wchp(&watches_by_path(serving, table)),
+            Word::Ruok | Word::Envi | Word::GetTraceMask | Word::SetTraceMask | Word::Isro => String::new(),
+        }
+    }
+}
+
+fn clients(table: &Table, desk: &Desk, brief: bool) -> Vec<String> {
+    table
+        .iter()
+        .map(|socket| socket.cnxn.describe(brief, desk.room()))
+        .collect()
+}
+
+fn figures(serving: &Serving, desk: &Desk) -> Figures {
+    let tree = serving.database.read_tree();
+    let watches = serving.database.watches().count();
+    Figures {
+        state: serving.state,
+        latencies: desk.status.latencies(),
+        received: desk.status.packets_received(),
+        sent: desk.status.packets_sent(),
+        connections: desk.status.connections(),
+        outstanding: desk.gate.in_process(),
+        zxid: tree.last_zxid(),
+        nodes: tree.node_count(),
+        watches,
+        ephemerals: tree.ephemerals_count(),
+        data_bytes: tree.approximate_data_size(),
+        open_files: open_files().map(|open| (open, max_open_files())),
+        slow_fsyncs: desk.status.slow_fsyncs(),
+    }
+}
+
+fn dump(serving: &Serving) -> String {
+    let buckets: Vec<(String, Vec<SessionId>)> = serving.sessions.with_tracker(|tracker| {
+        tracker
+            .buckets()
+            .map(|(at_ms, sessions)| (java_date(at_ms), sessions.collect()))
+            .collect()
+    });
+    let tree = serving.database.read_tree();
+    let ephemerals: Vec<(SessionId, Vec<String>)> = tree
+        .sessions_with_ephemerals()
+        .map(|session| (session, tree.ephemerals_of(session)))
+        .collect();
+    drop(tree);
+    say::dump(&buckets, &ephemerals)
+}
+
+fn watches_by_session(serving: &Serving, table: &Table) -> Vec<(SessionId, Vec<String>)> {
+    let watches = serving.database.watches().by_connection();
+    let of_session = |(conn, paths): (ConnId, Vec<Arc<str>>)| {
+        let paths = paths.iter().map(|path| path.to_string()).collect();
+        session_of(conn, table).map(|session| (session, paths))
+    };
+    watches.into_iter().filter_map(of_session).collect()
+}
+
+fn watches_by_path(serving: &Serving, table: &Table) -> Vec<(String, Vec<SessionId>)> {
+    let watches = serving.database.watches().by_path();
+    let of_path = |(path, conns): (Arc<str>, Vec<ConnId>)| {
+        let sessions = conns
+            .into_iter()
+            .filter_map(|conn| session_of(conn, table))
+            .collect();
+        (path.to_string(), sessions)
+    };
+    watches.into_iter().map(of_path).collect()
+}
+
+/// The session of a watching connection; a connection that has just ended has none any more.
+fn session_of(conn: ConnId, table: &Table) -> Option<SessionId> {
+    table.get(conn).map(|socket| socket.cnxn.session())
+}
+
+/// ZooTrace's default: warnings, sessions, client pings.
+pub(super) const TRACE_MASK: i64 = 306;
