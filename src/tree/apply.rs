@@ -253,7 +253,7 @@ impl DataTree {
             return;
         }
         loop {
-            for &child in self.nodes[parent].children() {
+            for child in self.nodes[parent].children().iter() {
                 found.push((child, format!("{parent_path}/{}", self.nodes[child].name())));
             }
             let Some((id, path)) = found.get(next) else {

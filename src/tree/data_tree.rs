@@ -155,9 +155,9 @@ impl<'a> NodeRef<'a> {
     }
 
     /// The names of its children, without a useful order: by creation, but for gaps filled by the last.
-    pub fn children(&self) -> impl ExactSizeIterator<Item = &'a str> + use<'a> {
+    pub fn children(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let tree = self.tree;
-        self.node.children().iter().map(move |&id| tree.nodes[id].name())
+        self.node.children().iter().map(move |id| tree.nodes[id].name())
     }
 }
 

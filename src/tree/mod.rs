@@ -14,6 +14,7 @@
 
 mod acl_cache;
 pub mod apply;
+mod children;
 pub mod data_tree;
 pub mod dump;
 mod index;

@@ -3,9 +3,8 @@
 //! Most nodes of a large tree are leaves that nobody touched since they were made. Such a node is 56 bytes
 //! and one allocation with its name and data; all else stands in [`More`], which is made when it is needed.
 
-use std::sync::Arc;
-
 use super::acl_cache::AclRef;
+use super::children::Children;
 use crate::proto::{StatPersisted, Zxid};
 
 /// A node without its path: it knows its parent and its own name.
@@ -38,9 +37,6 @@ struct More {
     aversion: i32,
     children: Children,
 }
-
-/// The numbers of a node's children. Shared with walks that stand at the node; copied before a change then.
-pub(super) type Children = Option<Arc<Vec<u32>>>;
 
 impl Node {
     pub(super) fn new(name: &str, data: Option<&[u8]>, acl: AclRef, stat: &StatPersisted) -> Node {
@@ -77,7 +73,7 @@ impl Node {
                 version: stat.version,
                 cversion: stat.cversion,
                 aversion: stat.aversion,
-                children: None,
+                children: Children::new(),
             }));
         }
         node
@@ -130,14 +126,10 @@ impl Node {
         self.more.as_ref().map_or(0, |more| more.ephemeral_owner)
     }
 
-    pub(super) fn children(&self) -> &[u32] {
-        let children = self.more.as_ref().and_then(|more| more.children.as_ref());
-        children.map_or(&[], |children| children.as_slice())
-    }
-
-    /// The list itself, to hold on to while others change it.
-    pub(super) fn shared_children(&self) -> Children {
-        self.more.as_ref()?.children.clone()
+    /// The numbers of its children; a clone of the list stays as it is while others change it.
+    pub(super) fn children(&self) -> &Children {
+        static NONE: Children = Children::new();
+        self.more.as_ref().map_or(&NONE, |more| &more.children)
     }
 
     pub(super) fn set_data(&mut self, data: Option<&[u8]>) {
@@ -175,24 +167,12 @@ impl Node {
 
     /// Adds a child and says at which slot.
     pub(super) fn push_child(&mut self, id: u32) -> u32 {
-        let children = self.more().children.get_or_insert_default();
-        let children = Arc::make_mut(children);
-        children.push(id);
-        children.len() as u32 - 1
+        self.more().children.push(id)
     }
 
     /// Removes the child at a slot. The last child takes the slot; if it is another one, its number is told.
     pub(super) fn remove_child(&mut self, slot: u32) -> Option<u32> {
-        let children = self.more().children.as_mut()?;
-        let list = Arc::make_mut(children);
-        list.swap_remove(slot as usize);
-        let moved = list.get(slot as usize).copied();
-        if list.is_empty() {
-            self.more().children = None;
-        } else if list.capacity() > 4 * list.len() && list.capacity() > 64 {
-            list.shrink_to(2 * list.len());
-        }
-        moved
+        self.more().children.swap_remove(slot)
     }
 
     fn name_len(&self) -> usize {
@@ -210,7 +190,7 @@ impl Node {
                 version: 0,
                 cversion: 0,
                 aversion: 0,
-                children: None,
+                children: Children::new(),
             })
         })
     }

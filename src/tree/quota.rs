@@ -176,7 +176,7 @@ impl DataTree {
             let node = &self.nodes[id];
             used.count = used.count.wrapping_add(1);
             used.bytes += node.data_len() as i64;
-            waiting.extend_from_slice(node.children());
+            waiting.extend(node.children().iter());
         }
         self.replace_data(stats, Some(used.text().as_bytes()));
     }

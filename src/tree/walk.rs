@@ -4,7 +4,7 @@
 //! Sessions, then ACL lists, then each node before its children, then the path `/` as the end. 3.4.14 writes
 //! what it finds while it walks: its snapshots hold a bit of everything that was applied meanwhile. Here a
 //! walk shows the tree as it was when it began: a change first saves the old node for the walks that have
-//! not come by. Lists of children are shared with them, and copied once if they change.
+//! not come by. Lists of children are shared with them, and copied by blocks as they change.
 //!
 //! A walk is begun, and each step made, under a shared borrow of the tree; between steps the tree may change
 //! in any way. What is saved is freed as the walk passes, and all of it when the walk is dropped.
@@ -14,8 +14,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use thiserror::Error;
 
+use super::children::Children;
 use super::data_tree::{DataTree, ROOT};
-use super::node::{Children, Node};
+use super::node::Node;
 use crate::proto::{Encode, Zxid};
 
 /// A walk over a tree as it was at one moment.
@@ -118,8 +119,7 @@ impl Walk {
         loop {
             let place = self.way.last_mut()?;
             self.path.truncate(place.path_len);
-            let children = place.children.as_deref().map_or(&[][..], Vec::as_slice);
-            if let Some(&id) = children.get(place.next) {
+            if let Some(id) = place.children.get(place.next) {
                 place.next += 1;
                 return Some(id);
             }
@@ -148,7 +148,7 @@ impl Walk {
         acl_id.encode(out);
         node.stat().encode(out);
         self.way.push(Place {
-            children: node.shared_children(),
+            children: node.children().clone(),
             next: 0,
             path_len: self.path.len(),
         });
