@@ -120,7 +120,7 @@ impl DataTree {
 
     fn update_count(&mut self, limited: &str, diff: i32) {
         let add = |used: &mut StatsTrack| used.count = used.count.wrapping_add(diff);
-        if let Some((used, limit)) = self.update_stats(limited, "count", add)
+        if let Some((used, limit)) = self.update_stats(limited, MISSING_COUNT, add)
             && limit.count > -1
             && limit.count < used.count
         {
@@ -131,7 +131,7 @@ impl DataTree {
 
     fn update_bytes(&mut self, limited: &str, diff: i64) {
         let add = |used: &mut StatsTrack| used.bytes = used.bytes.wrapping_add(diff);
-        if let Some((used, limit)) = self.update_stats(limited, "bytes", add)
+        if let Some((used, limit)) = self.update_stats(limited, MISSING_BYTES, add)
             && limit.bytes > -1
             && limit.bytes < used.bytes
         {
@@ -144,12 +144,12 @@ impl DataTree {
     fn update_stats(
         &mut self,
         limited: &str,
-        what: &str,
+        [no_stats, no_limits]: [&str; 2],
         add: impl Fn(&mut StatsTrack),
     ) -> Option<(StatsTrack, StatsTrack)> {
         let stats_path = format!("{QUOTA_PATH}{limited}/{STATS}");
         let Some(id) = self.find(&stats_path) else {
-            log::error!("Missing {what} node for stat {stats_path}");
+            log::error!("{no_stats} {stats_path}");
             return None;
         };
         let mut used = read_track(&stats_path, self.node_ref(id))?;
@@ -157,7 +157,7 @@ impl DataTree {
         self.replace_data(id, Some(used.text().as_bytes()));
         let limits_path = format!("{QUOTA_PATH}{limited}/{LIMITS}");
         let Some(limits) = self.get(&limits_path) else {
-            log::error!("Missing {what} node for quota {limits_path}");
+            log::error!("{no_limits} {limits_path}");
             return None;
         };
         Some((used, read_track(&limits_path, limits)?))
@@ -200,6 +200,11 @@ fn read_track(path: &str, node: NodeRef<'_>) -> Option<StatsTrack> {
 
 /// Below it stand all quotas.
 pub(super) const QUOTA_PATH: &str = "/zookeeper/quota";
+
+/// What 3.4.14 logs when a quota lacks its stats node, and when it lacks its limits node.
+const MISSING_COUNT: [&str; 2] = ["Missing count node for stat", "Missing count node for quota"];
+const MISSING_BYTES: [&str; 2] = ["Missing stat node for bytes", "Missing quota node for bytes"];
+
 const LIMITS: &str = "zookeeper_limits";
 const STATS: &str = "zookeeper_stats";
 

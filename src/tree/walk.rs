@@ -114,6 +114,12 @@ impl Walk {
         Ok(self.is_done)
     }
 
+    /// How many old nodes are kept for this walk.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        lock(&self.frozen).saved.len()
+    }
+
     /// The next child of the deepest place that has one left.
     fn next_node(&mut self) -> Option<u32> {
         loop {

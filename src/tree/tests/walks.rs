@@ -92,6 +92,7 @@ fn walks_show_the_tree_as_it_was_when_they_began() {
                 .expect("the same tree")
             {
                 assert_same(&TreeDump::of(&read(stream)), dump, &format!("seed {seed}"));
+                assert_eq!(walk.kept(), 0, "what was kept for the walk was freed on the way");
                 walks.swap_remove(at);
             } else if workload.dice.one_in(30) {
                 // Abandoned, as when a learner's link breaks.
