@@ -33,6 +33,8 @@ pub struct Cnxn {
     input: Vec<u8>,
     outbox: Outbox,
     pub(super) stats: CnxnStats,
+    /// Whether the input was left alone for another reason than that its last frame has not come whole.
+    has_work: bool,
     /// Requests of this connection inside the chain.
     inside: u64,
 }
@@ -99,6 +101,7 @@ impl Cnxn {
             input: Vec::new(),
             outbox: Outbox::default(),
             stats: CnxnStats::new(now.wall_ms),
+            has_work: false,
             inside: 0,
         }
     }
@@ -128,9 +131,10 @@ impl Cnxn {
         self.state == State::Fresh
     }
 
-    /// Whether bytes wait that nobody has gone through: the beginning of a frame, or what came in a pause.
-    pub fn has_input(&self) -> bool {
-        !self.input.is_empty()
+    /// Whether frames wait that have not been gone through: they came in a pause, or were too many for one
+    /// round. A frame that has not come whole is no work.
+    pub fn has_work(&self) -> bool {
+        self.has_work
     }
 
     /// What is to become of its socket.
@@ -169,6 +173,7 @@ impl Cnxn {
         }
         if self.fate() != Fate::Stay {
             self.input = Vec::new();
+            self.has_work = false;
         }
     }
 
@@ -200,6 +205,11 @@ impl Cnxn {
         if self.fate() != Fate::Stay {
             return;
         }
+        // One frame may be as long as it is; what is bounded is what piles up before it.
+        let unsent = self.outbox.unsent().len();
+        if unsent > MOST_UNSENT_BYTES {
+            return self.hang_up(&Hangup::Unread(unsent), round);
+        }
         match entry.outcome {
             Outcome::Event => self.outbox.push(frame),
             Outcome::Answer => self.answer(entry, frame, round.now),
@@ -212,9 +222,6 @@ impl Cnxn {
                 self.finish_handshake(true, round);
             }
             Outcome::Close => self.state = State::Closing,
-        }
-        if self.outbox.unsent().len() > MOST_UNSENT_BYTES {
-            self.hang_up(&Hangup::Unread(self.outbox.unsent().len()), round);
         }
     }
 
@@ -286,13 +293,19 @@ impl Cnxn {
     fn parse(&mut self, bytes: &[u8], round: &mut Round<'_>) -> usize {
         let mut used = 0;
         let mut standing = None;
-        while self.pause(round.room) == Pause::No {
+        let most_asks = round.wishes.asks.len() + MOST_ASKS;
+        self.has_work = true;
+        while self.pause(round.room) == Pause::No && round.wishes.asks.len() < most_asks {
             match self.take_next(&bytes[used..], &mut standing, round) {
-                Ok(0) => break,
+                Ok(0) => {
+                    self.has_work = false;
+                    break;
+                }
                 Ok(count) => used += count,
                 Err(why) => self.hang_up(&why, round),
             }
         }
+        self.has_work &= used < bytes.len();
         used
     }
 
@@ -561,6 +574,9 @@ fn is_read(op: OpCode) -> bool {
 const MOST_UNREAD_BYTES: usize = 1024 * 1024;
 /// With so much unsent it is closed. Events and large answers can exceed what pauses its reading.
 pub const MOST_UNSENT_BYTES: usize = 64 * 1024 * 1024;
+/// So many reads of one connection are answered in one round. What they will weigh is not known before, so the
+/// rest waits until it is seen whether the client takes the answers.
+const MOST_ASKS: usize = 64;
 /// More identities are not taken on: every request carries them.
 const MOST_IDENTITIES: usize = 256;
 /// SelectionKey.OP_WRITE, which `cons` shows.

@@ -107,7 +107,12 @@ fn take_in(
     table: &mut Table,
     desk: &mut Desk,
 ) -> Option<ConnId> {
-    let (slot, conn) = table.reserve()?;
+    let Some((slot, conn)) = table.reserve() else {
+        let text = format_args!("no place for one more connection, from {}", JavaAddress(remote));
+        desk.quiet
+            .say(Line::Accept, log::Level::Warn, desk.now.elapsed_ms, text);
+        return None;
+    };
     let interest = Interest::READABLE | Interest::WRITABLE;
     let registered = registry.register(&mut stream, Token(CONNECTIONS + slot), interest);
     if let Err(error) = registered.and_then(|()| stream.set_nodelay(true)) {

@@ -352,7 +352,7 @@ fn take_replies(replies: &Replies, table: &mut Table, desk: &mut Desk, lists: &m
 /// Puts a connection on the lists that fit its state, after something has happened to it.
 fn follow_up(socket: &mut Socket, desk: &mut Desk, lists: &mut Lists) {
     match socket.cnxn.pause(desk.room()) {
-        Pause::No if socket.readable || socket.cnxn.has_input() => queue(socket, lists),
+        Pause::No if socket.readable || socket.cnxn.has_work() => queue(socket, lists),
         Pause::Crowded if !socket.crowded => {
             socket.crowded = true;
             lists.crowded.push_back(socket.cnxn.id());
@@ -380,7 +380,7 @@ fn soil(socket: &mut Socket, lists: &mut Lists) {
 
 /// Goes through what waits from before, then reads once, if the connection is to be read at all.
 fn read(socket: &mut Socket, desk: &mut Desk, buffer: &mut [u8]) {
-    if socket.cnxn.has_input() {
+    if socket.cnxn.has_work() {
         socket.cnxn.on_bytes(&[], &mut desk.round());
     }
     if !socket.readable || socket.cnxn.pause(desk.room()) != Pause::No {

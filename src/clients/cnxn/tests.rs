@@ -335,7 +335,33 @@ fn who_does_not_read_is_paused_and_then_closed() {
         OpCode::Create,
         &vec![0; MOST_UNSENT_BYTES],
     );
-    assert_eq!(bench.cnxn.fate(), Fate::Close);
+    assert_eq!((bench.cnxn.fate(), bench.cnxn.has_work()), (Fate::Stay, true));
+    bench.reply(Outcome::Event, Xid(-1), OpCode::Create, b"x");
+    let unsent = MOST_UNSENT_BYTES + MOST_UNREAD_BYTES + 1;
+    assert_eq!(
+        (bench.cnxn.fate(), bench.cnxn.unsent().len()),
+        (Fate::Close, unsent)
+    );
+}
+
+#[test]
+fn a_long_row_of_reads_is_answered_in_rounds() {
+    let mut bench = Bench::open();
+    let reads: Vec<u8> = (0..150).flat_map(read).collect();
+    bench.feed(&reads[..reads.len() - 1]);
+    assert_eq!(
+        (bench.wishes.asks.len(), bench.cnxn.has_work()),
+        (MOST_ASKS, true)
+    );
+    bench.feed(&[]);
+    bench.feed(&[]);
+    assert_eq!(
+        (bench.wishes.asks.len(), bench.cnxn.has_work()),
+        (149, false),
+        "half a frame is no work"
+    );
+    bench.feed(&reads[reads.len() - 1..]);
+    assert_eq!((bench.wishes.asks.len(), bench.cnxn.has_work()), (150, false));
 }
 
 #[test]
