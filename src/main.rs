@@ -1,3 +1,52 @@
 //! The command line of oxkeeper.
 
-fn main() {}
+use oxkeeper::args::{self, Command, Invocation, Tool};
+use oxkeeper::runtime::ExitCode;
+use oxkeeper::server::{self, logging};
+use oxkeeper::tools;
+
+fn main() {
+    let words: Vec<String> = std::env::args_os()
+        .skip(1)
+        .map(|word| word.to_string_lossy().into())
+        .collect();
+    let code = match args::parse(&words, |name| std::env::var(name).ok()) {
+        Ok(invocation) => obey(invocation),
+        Err(bad_usage) => {
+            eprintln!("{bad_usage}");
+            ExitCode::BadConfig
+        }
+    };
+    std::process::exit(code as i32);
+}
+
+fn obey(
+    Invocation {
+        command,
+        system,
+        notes,
+    }: Invocation,
+) -> ExitCode {
+    match command {
+        Command::Server(source) => {
+            logging::init(&system);
+            logging::write_notes(&notes);
+            server::run(&source, system)
+        }
+        Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
+        Command::Tool(Tool::Purge, arguments) => tools::purge::run(&arguments),
+        Command::Tool(tool, _) => {
+            eprintln!("oxkeeper: {tool:?} is not part of this version yet");
+            ExitCode::BadConfig
+        }
+        Command::Options => print(&oxkeeper::config::options::reference()),
+        Command::Print(text) => print(&text),
+    }
+}
+
+/// A reader that has gone (`| head`) is no error.
+fn print(text: &str) -> ExitCode {
+    use std::io::Write;
+    drop(writeln!(std::io::stdout(), "{}", text.trim_end()));
+    ExitCode::Ok
+}

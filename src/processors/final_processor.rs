@@ -133,8 +133,9 @@ impl FinalRequestProcessor {
             request.received_ms,
         );
         entry.zxid = tree.last_zxid();
-        let failed = applied
-            .as_ref()
+        // The answer to a multi says how each part went; its header says that all is well.
+        let whole = applied.as_ref().filter(|_| request.op != OpCode::Multi);
+        let failed = whole
             .map(|applied| applied.error)
             .filter(|&error| error != ErrorCode::Ok);
         let mut refused = prepared.refused.or(failed);

@@ -4,11 +4,17 @@
 //! crossed once for a batch. What decides is a plain value inside the stage (`Prep`, `DataTree`); the stage
 //! carries letters to and from it.
 
+pub mod chains;
 pub mod expiry;
 pub mod final_processor;
 pub mod outstanding;
 pub mod prep;
 pub mod prep_op;
+pub mod snapshot;
 pub mod sync;
 
+pub use chains::{Chain, ChainParts, start_standalone};
 pub use sync::SyncRules;
+
+#[cfg(test)]
+mod stage_tests;

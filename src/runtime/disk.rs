@@ -59,6 +59,12 @@ pub trait Disk: Send + Sync {
 
     /// Whether the name is taken.
     fn exists(&self, path: &Path) -> bool;
+
+    /// Takes a directory for this process alone, until what is returned is dropped. Nothing is written.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if another process has it.
+    fn lock_dir(&self, dir: &Path) -> io::Result<Box<dyn Send>>;
 }
 
 /// An open file. Reading and writing share one position.

@@ -239,6 +239,11 @@ impl Disk for MemDisk {
         let state = self.lock();
         state.names.contains_key(path) || is_root(path)
     }
+
+    /// Always free: a disk in memory belongs to one server.
+    fn lock_dir(&self, _dir: &Path) -> io::Result<Box<dyn Send>> {
+        Ok(Box::new(()))
+    }
 }
 
 #[derive(Clone, Default)]

@@ -59,6 +59,12 @@ impl Disk for OsDisk {
     fn exists(&self, path: &Path) -> bool {
         path.exists()
     }
+
+    fn lock_dir(&self, dir: &Path) -> io::Result<Box<dyn Send>> {
+        let file = File::open(dir)?;
+        file.try_lock()?;
+        Ok(Box::new(file))
+    }
 }
 
 struct OsFile(File);
@@ -102,6 +108,16 @@ impl DiskFile for OsFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_has_one_owner() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lock = OsDisk.lock_dir(dir.path()).expect("free");
+        let taken = OsDisk.lock_dir(dir.path()).err().map(|error| error.kind());
+        assert_eq!(taken, Some(io::ErrorKind::WouldBlock));
+        drop(lock);
+        assert!(OsDisk.lock_dir(dir.path()).is_ok());
+    }
 
     #[test]
     fn files_are_made_once_renamed_and_listed_by_name() {

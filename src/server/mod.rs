@@ -1,3 +1,35 @@
 //! One server: built from a configuration, run, and ended.
 
 pub mod logging;
+mod purge_task;
+mod signals;
+pub mod standalone;
+
+use crate::config::{Config, Source, SystemProperties};
+use crate::runtime::{ExitCode, Halt};
+
+/// Runs a server until it ends, and says with which code the process is to.
+///
+/// Every reason for an end that is not orderly is the last line of the log, and stands on standard error too.
+pub fn run(source: &Source, system: SystemProperties) -> ExitCode {
+    let ended = Config::load(source, system)
+        .map_err(|error| Halt::new(ExitCode::BadConfig, format!("Invalid config, exiting abnormally: {error}")))
+        .and_then(|config| {
+            logging::write_notes(&config.notes);
+            match &config.ensemble {
+                None => standalone::run(&config),
+                Some(_) => Err(Halt::new(
+                    ExitCode::BadConfig,
+                    "a configuration with a server list needs an ensemble, which this version does not form yet",
+                )),
+            }
+        });
+    match ended {
+        Ok(()) => ExitCode::Ok,
+        Err(halt) => {
+            log::error!("{halt}");
+            eprintln!("oxkeeper: {halt}");
+            halt.code
+        }
+    }
+}
