@@ -1,3 +1,4 @@
 //! One test binary for all that needs more than one room of the house.
 
+mod scripts;
 mod tidy;
