@@ -45,6 +45,11 @@ id! {
     Epoch(i64)
 }
 
+id! {
+    /// A round of elections, counted by each server; a server that hears of a later one joins it.
+    Round(i64)
+}
+
 /// A client's connection to this server. The number is never used again while the server runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
@@ -97,6 +102,12 @@ impl fmt::Display for SessionId {
 impl fmt::Display for Sid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Round {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "0x{:x}", self.0)
     }
 }
 
