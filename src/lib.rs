@@ -16,3 +16,4 @@ pub mod server;
 pub mod storage;
 pub mod tools;
 pub mod tree;
+pub mod zab;

@@ -1,0 +1,197 @@
+//! A vote, which of two is better, and what a server tells others about its own.
+
+use std::fmt;
+
+use crate::ensemble::QuorumVerifier;
+use crate::proto::notification::{Notification, ServerState};
+use crate::proto::{Epoch, Round, Sid, Zxid};
+
+/// A candidate and what it knows. The better vote is the larger one: the order of the fields is the order of
+/// the comparison, so that whoever has seen more of the last reign wins. (FastLeaderElection.totalOrderPredicate)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Vote {
+    /// The last reign that the candidate has seen established.
+    pub peer_epoch: Epoch,
+    /// The candidate's last transaction.
+    pub zxid: Zxid,
+    /// The candidate.
+    pub leader: Sid,
+}
+
+impl Vote {
+    /// The vote of a server that does not vote: any other is better.
+    pub const NOBODY: Vote = Vote {
+        peer_epoch: Epoch(i64::MIN),
+        zxid: Zxid(i64::MIN),
+        leader: Sid(i64::MIN),
+    };
+
+    /// Whether one should vote like this instead of like `other`. A candidate without weight never wins anybody.
+    pub fn beats(&self, other: &Vote, verifier: &QuorumVerifier) -> bool {
+        verifier.weight(self.leader) != 0 && self > other
+    }
+}
+
+impl From<&Notification> for Vote {
+    fn from(notification: &Notification) -> Vote {
+        Vote {
+            peer_epoch: notification.peer_epoch,
+            zxid: notification.zxid,
+            leader: notification.leader,
+        }
+    }
+}
+
+/// `(leader, zxid, epoch)`, the last two in hexadecimal. (Vote.toString)
+impl fmt::Display for Vote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({}, {:x}, {:x})", self.leader, self.zxid.0, self.peer_epoch.0)
+    }
+}
+
+/// What a server says of itself to those that ask: all that is needed to answer them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// What it is doing.
+    pub state: ServerState,
+    /// The election it is in, or was in last.
+    pub round: Round,
+    /// Its vote: while it looks the one it proposes, afterwards the one it settled on.
+    pub vote: Vote,
+    /// The vote that was settled on, as it was before the leader's new epoch went into it.
+    pub vote_before_epoch: Option<Vote>,
+}
+
+impl Standing {
+    /// What goes to servers that do not vote whatever they say, and to strangers. (FastLeaderElection)
+    ///
+    /// 3.4.14 tells them its vote of the *last* election while it is in one, so that its observers join dead
+    /// leaders; here they hear the vote of this election.
+    pub fn notification(&self) -> Notification {
+        self.telling(self.vote)
+    }
+
+    /// What goes back to a voter that sent `notification`, if anything. (FastLeaderElection.WorkerReceiver)
+    pub fn answer(&self, notification: &Notification) -> Option<Notification> {
+        if notification.state != ServerState::Looking {
+            return None;
+        }
+        match self.state {
+            ServerState::Looking => (notification.round < self.round).then(|| self.notification()),
+            _ => Some(self.telling(self.vote_for(notification.version))),
+        }
+    }
+
+    /// Servers before 3.4.6 compare whole votes, and theirs keep the old epoch: they are told the old one.
+    fn vote_for(&self, version: i32) -> Vote {
+        match self.vote_before_epoch {
+            Some(before) if version <= 0 => before,
+            _ => self.vote,
+        }
+    }
+
+    fn telling(&self, vote: Vote) -> Notification {
+        Notification {
+            version: Notification::VERSION,
+            state: self.state,
+            leader: vote.leader,
+            zxid: vote.zxid,
+            round: self.round,
+            peer_epoch: vote.peer_epoch,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ensemble::Hierarchy;
+
+    fn vote(peer_epoch: i64, zxid: i64, leader: i64) -> Vote {
+        Vote {
+            peer_epoch: Epoch(peer_epoch),
+            zxid: Zxid(zxid),
+            leader: Sid(leader),
+        }
+    }
+
+    #[test]
+    fn the_epoch_counts_before_the_zxid_and_the_zxid_before_the_number() {
+        let ascending = [
+            Vote::NOBODY,
+            vote(1, 9, 9),
+            vote(2, 1, 3),
+            vote(2, 2, 1),
+            vote(2, 2, 2),
+        ];
+        let verifier = QuorumVerifier::majority((1..=9).map(Sid));
+        for (a, left) in ascending.iter().enumerate() {
+            for (b, right) in ascending.iter().enumerate() {
+                assert_eq!(left.beats(right, &verifier), a > b, "{left} {right}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_candidate_without_weight_wins_nobody() {
+        let mut hierarchy = Hierarchy::new();
+        hierarchy.add(Sid(1), 1, 1);
+        hierarchy.add(Sid(2), 1, 0);
+        let verifier = QuorumVerifier::Hierarchical(hierarchy);
+        assert!(!vote(1, 9, 2).beats(&vote(1, 1, 1), &verifier));
+        assert!(vote(1, 9, 1).beats(&vote(1, 1, 2), &verifier));
+    }
+
+    fn asking(version: i32, state: ServerState, round: i64) -> Notification {
+        Notification {
+            version,
+            state,
+            leader: Sid(2),
+            zxid: Zxid(0),
+            round: Round(round),
+            peer_epoch: Epoch(0),
+        }
+    }
+
+    #[test]
+    fn a_looking_server_answers_only_those_that_lag_behind() {
+        let standing = Standing {
+            state: ServerState::Looking,
+            round: Round(4),
+            vote: vote(1, 2, 3),
+            vote_before_epoch: None,
+        };
+        for (state, round, answered) in [
+            (ServerState::Looking, 3, true),
+            (ServerState::Looking, 4, false),
+            (ServerState::Looking, 5, false),
+            (ServerState::Following, 3, false),
+        ] {
+            let answer = standing.answer(&asking(1, state, round));
+            assert_eq!(
+                answer,
+                answered.then(|| standing.notification()),
+                "{state} {round}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_settled_server_answers_all_that_look_and_old_ones_with_the_old_epoch() {
+        let mut standing = Standing {
+            state: ServerState::Following,
+            round: Round(4),
+            vote: vote(2, 2, 3),
+            vote_before_epoch: Some(vote(1, 2, 3)),
+        };
+        let looking = |version| asking(version, ServerState::Looking, 9);
+        let epoch = |standing: &Standing, version| standing.answer(&looking(version)).map(|n| n.peer_epoch);
+        assert_eq!(epoch(&standing, 1), Some(Epoch(2)));
+        assert_eq!(epoch(&standing, 0), Some(Epoch(1)));
+        assert_eq!(standing.answer(&asking(1, ServerState::Leading, 9)), None);
+        standing.vote_before_epoch = None;
+        assert_eq!(epoch(&standing, 0), Some(Epoch(2)));
+        let answer = standing.answer(&looking(1)).expect("an answer");
+        assert_eq!((answer.version, answer.round), (1, Round(4)));
+    }
+}
