@@ -160,7 +160,13 @@ impl Config {
                     error,
                     hint: "; the argument of `oxkeeper server` is a zoo.cfg, or a port and a data directory",
                 })?;
-                Config::parse(path, &bytes, system, |path| std::fs::read(path))
+                let mut config = Config::parse(path, &bytes, system, |path| std::fs::read(path))?;
+                let reading = format!("Reading configuration from: {}", path.display());
+                config.notes.insert(0, Note::info(reading));
+                if config.ensemble.is_none() {
+                    config.notes.push(Note::warn(STANDALONE));
+                }
+                Ok(config)
             }
             Source::Arguments(arguments) => Config::from_arguments(arguments, system),
             Source::Nothing => {
@@ -513,6 +519,8 @@ pub const FOUR_LETTER_WORDS: [&str; 16] = [
     "wchc", "wchp", "wchs",
 ];
 
+/// With the two blanks that 3.4.14 has. (QuorumPeerMain)
+const STANDALONE: &str = "Either no config or no quorum defined in config, running  in standalone mode";
 const DEFAULT_PORT: u16 = 2181;
 const DEFAULT_DATA_DIR: &str = "data";
 const COMMAND_LINE: &str = "command line";

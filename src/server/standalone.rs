@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, select, unbounded};
 use crate::auth::Auth;
 use crate::clients::{Rules, WhiteList};
 use crate::config::Config;
-use crate::net::{ClientPort, PortConfig};
+use crate::net::{BindError, ClientPort, PortConfig};
 use crate::processors::{Chain, ChainParts, SyncRules, start_standalone};
 use crate::request::{ClientLetter, Clients, Gate, ServerState, Serving, Sessions, Status};
 use crate::runtime::{
@@ -113,7 +113,14 @@ fn start(config: &Config, threads: &Threads, state: State) -> Result<Server, Hal
     let auth = Arc::new(auth_of(config));
     let port = port_config(config, &auth);
     let bound = ClientPort::bind(port, Arc::clone(&gate), Arc::clone(&status), Arc::clone(&clock));
-    let (port, address) = bound.map_err(|error| Halt::new(ExitCode::Unexpected, error.to_string()))?;
+    let (port, address) = bound.map_err(|error| {
+        let code = match error {
+            // What stands in the configuration is no address: 3.4.14 refuses it as such.
+            BindError::Resolve { .. } => ExitCode::BadConfig,
+            _ => ExitCode::Unexpected,
+        };
+        Halt::new(code, error.to_string())
+    })?;
     let clients = Clients::new(vec![address]);
 
     let sync_rules = sync_rules(config, clock.now());

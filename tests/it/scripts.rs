@@ -7,7 +7,9 @@ use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
+use oxkeeper::config::{Config, SystemProperties};
 use tempfile::TempDir;
 
 /// Notes its arguments and flags, and then does what $FAKE says.
@@ -54,6 +56,18 @@ impl Place {
         self
     }
 
+    /// With the real program on a free port.
+    fn real() -> (Place, u16) {
+        let place = Place::new().with("OXKEEPER_BIN", env!("CARGO_BIN_EXE_oxkeeper"));
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        place.configure(
+            "zoo.cfg",
+            &format!("clientPortAddress=127.0.0.1\nclientPort={port}\n"),
+        );
+        (place, port)
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -95,6 +109,10 @@ impl Place {
     fn pid(&self) -> Option<u32> {
         let text = fs::read_to_string(self.path("data/zookeeper_server.pid")).ok()?;
         text.parse().ok()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log/zookeeper.out")).expect("a log")
     }
 
     fn arguments(&self) -> Vec<String> {
@@ -166,8 +184,11 @@ fn start_and_stop_work_from_anywhere_and_through_links() {
         (0, "Stopping zookeeper ... STOPPED\n".to_owned())
     );
     assert!(!is_alive(pid) && place.pid().is_none());
-    let log = fs::read_to_string(place.path("log/zookeeper.out")).expect("a log");
-    assert!(log.ends_with("ended\n"), "an orderly end: {log}");
+    assert!(
+        place.log().ends_with("ended\n"),
+        "an orderly end: {}",
+        place.log()
+    );
     let (code, text) = said(&place.run_at(&script, &["stop"]));
     let file = place.path("data/zookeeper_server.pid");
     let expected = format!(
@@ -371,6 +392,62 @@ fn unknown_verbs_get_the_usage_and_upgrade_has_nothing_to_do() {
 }
 
 #[test]
+fn the_real_server_starts_serves_and_ends_in_order() {
+    let (place, port) = Place::real();
+    assert_eq!(
+        place.server(&["start"]),
+        (0, "Starting zookeeper ... STARTED\n".to_owned())
+    );
+    // It has a second to open its port before the script says STARTED, and a busy machine may need more.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while place.server(&["status"]) != (0, "Mode: standalone\n".to_owned()) {
+        assert!(Instant::now() < deadline, "{}", place.log());
+    }
+    let pid = place.pid().expect("a pid file");
+    assert_eq!(
+        place.server(&["stop"]),
+        (0, "Stopping zookeeper ... STOPPED\n".to_owned())
+    );
+    assert!(!is_alive(pid));
+    let log = place.log();
+    for part in [
+        "Reading configuration from: ",
+        " [myid:] - INFO  [main:",
+        &format!("binding to port /127.0.0.1:{port}"),
+        "Exiting normally",
+    ] {
+        assert!(log.contains(part), "{part:?} is not in the log:\n{log}");
+    }
+    assert!(place.run("zkCleanup.sh", &["-n", "3"]).status.success());
+}
+
+#[test]
+fn a_port_in_use_and_a_bad_configuration_are_told_by_start() {
+    let (place, port) = Place::real();
+    let taken = TcpListener::bind(("127.0.0.1", port)).expect("the port");
+    let (code, text) = place.server(&["start"]);
+    assert!(
+        code == 1 && text.contains("SERVER DID NOT START (exit code 1)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Address already in use") && place.pid().is_none(),
+        "{text}"
+    );
+    drop(taken);
+    place.configure("zoo.cfg", "clientPort=many\n");
+    let (code, text) = place.server(&["start"]);
+    assert!(
+        code == 1 && text.contains("SERVER DID NOT START (exit code 2)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("zoo.cfg, line 3: clientPort=many: allowed is a whole number"),
+        "{text}"
+    );
+}
+
+#[test]
 fn clean_up_names_both_directories() {
     let place = Place::new();
     let data = place.path("data").display().to_string();
@@ -384,7 +461,10 @@ fn clean_up_names_both_directories() {
 #[test]
 fn the_sample_configuration_is_one_that_a_server_takes() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/zoo_sample.cfg");
-    let config = oxkeeper::config::Config::load(&oxkeeper::config::Source::File(sample), Default::default());
+    let text = fs::read(&sample).expect("the sample");
+    let config = Config::parse(&sample, &text, SystemProperties::default(), |_| {
+        unreachable!("it stands alone")
+    });
     let config = config.expect("good");
     assert_eq!((config.client_port, config.tick_time_ms), (2181, 2_000));
     assert_eq!(config.notes, []);

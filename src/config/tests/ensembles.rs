@@ -33,7 +33,7 @@ fn an_ensemble_is_read_with_its_ports_and_roles() {
 
 #[test]
 fn odd_ensembles_are_told() {
-    let one = good(&format!("{STANDALONE}server.1=a:2888:3888\n"));
+    let one = good(&format!("{ALONE}server.1=a:2888:3888\n"));
     assert_eq!(one.ensemble, None);
     assert_eq!((one.notes[0].level, one.notes.len()), (log::Level::Error, 1));
     assert_eq!(

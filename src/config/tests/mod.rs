@@ -4,7 +4,7 @@ mod ensembles;
 
 use super::*;
 
-const STANDALONE: &str = "dataDir=/d\nclientPort=2181\n";
+const ALONE: &str = "dataDir=/d\nclientPort=2181\n";
 const THREE: &str = "dataDir=/d\nclientPort=2181\ninitLimit=10\nsyncLimit=5\n\
     server.1=a:2888:3888\nserver.2=b:2888:3888\nserver.3=c:2888:3888\n";
 
@@ -32,7 +32,7 @@ fn notes(config: &Config) -> Vec<&str> {
 
 #[test]
 fn the_defaults_are_those_of_a_java_server() {
-    let config = good(STANDALONE);
+    let config = good(ALONE);
     assert_eq!(
         (config.client_port, config.client_port_address.as_deref()),
         (2181, None)
@@ -97,7 +97,7 @@ fn every_default_of_the_table_is_allowed_by_its_kind() {
 
 #[test]
 fn keys_are_taken_as_java_takes_them() {
-    let with = |more: &str| good(&format!("{STANDALONE}{more}"));
+    let with = |more: &str| good(&format!("{ALONE}{more}"));
     assert_eq!(with("tickTime = 2000 ").max_session_timeout_ms, 40_000);
     assert_eq!(with("tickTime=2000\ntickTime=+4000").tick_time_ms, 4_000);
     assert_eq!(with("tickTime=2147483647").max_session_timeout_ms, i32::MAX);
@@ -213,7 +213,7 @@ fn a_refusal_names_the_file_the_line_the_key_and_what_is_allowed() {
         ),
         ("x=\\u00", &["zoo.cfg, line 3", "four hexadecimal digits"]),
     ] {
-        let refusal = refusal(&format!("{STANDALONE}{more}"));
+        let refusal = refusal(&format!("{ALONE}{more}"));
         for part in parts {
             assert!(
                 refusal.contains(part),
@@ -236,7 +236,7 @@ fn properties_of_the_file_win_over_those_of_the_command_line() {
         "0x3fffff",
         Origin::Environment("SERVER_JVMFLAGS"),
     );
-    let config = read(&format!("{STANDALONE}snapCount=7000"), system).expect("good");
+    let config = read(&format!("{ALONE}snapCount=7000"), system).expect("good");
     assert_eq!((config.snap_count, config.pre_alloc_size_kib), (7_000, 100));
     assert_eq!(config.jute_max_buffer, 0x3f_ffff);
     assert_eq!(
@@ -252,7 +252,7 @@ fn properties_are_read_as_java_reads_them() {
     let with = |name: &str, value: &str| {
         let mut system = SystemProperties::default();
         system.set(name, value, Origin::CommandLine);
-        read(STANDALONE, system).expect("a bad property is no reason to refuse")
+        read(ALONE, system).expect("a bad property is no reason to refuse")
     };
     for (value, taken, notes_made) in [
         ("10", 10, 0),
@@ -326,14 +326,14 @@ fn properties_are_read_as_java_reads_them() {
 fn of_two_names_for_a_slow_sync_the_prefixed_one_wins() {
     let mut system = SystemProperties::default();
     system.set("fsync.warningthresholdms", "20", Origin::CommandLine);
-    let config = read(&format!("{STANDALONE}fsync.warningthresholdms=30"), system).expect("good");
+    let config = read(&format!("{ALONE}fsync.warningthresholdms=30"), system).expect("good");
     assert_eq!(config.fsync_warning_threshold_ms, 30);
 }
 
 #[test]
 fn the_white_list_of_words_always_has_srvr() {
     let words = |list: &str| {
-        let config = good(&format!("{STANDALONE}4lw.commands.whitelist={list}"));
+        let config = good(&format!("{ALONE}4lw.commands.whitelist={list}"));
         config.four_letter_words.into_iter().collect::<Vec<_>>().join(" ")
     };
     assert_eq!(words(""), "srvr");
@@ -342,7 +342,7 @@ fn the_white_list_of_words_always_has_srvr() {
     assert_eq!(words("ruok, *"), FOUR_LETTER_WORDS.join(" "));
     let mut system = SystemProperties::default();
     system.set("readonlymode.enabled", "true", Origin::CommandLine);
-    let config = read(&format!("{STANDALONE}4lw.commands.whitelist=ruok"), system).expect("good");
+    let config = read(&format!("{ALONE}4lw.commands.whitelist=ruok"), system).expect("good");
     assert_eq!(
         config.four_letter_words.into_iter().collect::<Vec<_>>(),
         ["isro", "ruok", "srvr"]
@@ -408,12 +408,12 @@ fn keys_without_effect_are_told_and_the_server_starts() {
         ),
         ("quorum.cnxn.threads.size=40", "quorum.cnxn.threads.size (line 3)"),
     ] {
-        let config = good(&format!("{STANDALONE}{more}"));
+        let config = good(&format!("{ALONE}{more}"));
         let notes = notes(&config);
         assert!(notes.len() == 1 && notes[0].contains(part), "{more:?}: {notes:?}");
     }
     assert_eq!(
-        good(&format!("{STANDALONE}jute.maxbuffer=1")).jute_max_buffer,
+        good(&format!("{ALONE}jute.maxbuffer=1")).jute_max_buffer,
         1_048_575
     );
 }
@@ -479,5 +479,8 @@ fn a_file_that_cannot_be_read_is_named() {
     );
     let data = dir.path().display();
     std::fs::write(&path, format!("clientPort=2181\ndataDir={data}\n")).expect("written");
-    assert_eq!(load().expect("good").data_dir, dir.path());
+    let config = load().expect("good");
+    assert_eq!(config.data_dir, dir.path());
+    let reading = format!("Reading configuration from: {}", path.display());
+    assert_eq!(config.notes, [Note::info(reading), Note::warn(STANDALONE)]);
 }
