@@ -1,5 +1,7 @@
 //! How many lines a flood of connections may write to the log.
 
+use std::panic::Location;
+
 /// Lines that strangers can cause, by kind. Each kind has an allowance of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Line {
@@ -49,14 +51,16 @@ impl Default for Quiet {
 }
 
 impl Quiet {
-    /// Writes a line, if its kind has an allowance left.
+    /// Writes a line, if its kind has an allowance left. The log names the caller's place, not this one.
+    #[track_caller]
     pub fn say(&mut self, line: Line, level: log::Level, now_ms: i64, text: std::fmt::Arguments<'_>) {
+        let place = Location::caller();
         match self.allow(line, now_ms) {
-            Some(0) => log::log!(level, "{text}"),
-            Some(left_out) => log::log!(
-                level,
-                "{text} ({left_out} lines of this kind were left out before)"
-            ),
+            Some(0) => write(place, level, text),
+            Some(left_out) => {
+                let note = "lines of this kind were left out before";
+                write(place, level, format_args!("{text} ({left_out} {note})"));
+            }
             None => {}
         }
     }
@@ -74,6 +78,23 @@ impl Quiet {
         allowance.left_millis -= 1_000;
         Some(std::mem::take(&mut allowance.left_out))
     }
+}
+
+fn write(place: &Location<'_>, level: log::Level, text: std::fmt::Arguments<'_>) {
+    let module = module_of(place.file());
+    let mut record = log::Record::builder();
+    record
+        .level(level)
+        .args(text)
+        .target(&module)
+        .module_path(Some(&module));
+    log::logger().log(&record.file(Some(place.file())).line(Some(place.line())).build());
+}
+
+/// The module that a file is: `oxkeeper::clients::cnxn` for `src/clients/cnxn.rs`.
+fn module_of(file: &str) -> String {
+    let path = file.rsplit_once("src/").map_or(file, |(_, path)| path);
+    format!("oxkeeper::{}", path.trim_end_matches(".rs").replace('/', "::"))
 }
 
 const KINDS: usize = Line::Accept as usize + 1;
@@ -97,5 +118,11 @@ mod tests {
         assert_eq!(quiet.allow(Line::Accepted, 50), Some(0));
         assert_eq!(quiet.allow(Line::Hangup, 200), Some(2));
         assert_eq!(quiet.allow(Line::Hangup, 200), None);
+    }
+
+    #[test]
+    fn a_line_names_the_module_that_wrote_it() {
+        assert_eq!(module_of("src/clients/cnxn.rs"), "oxkeeper::clients::cnxn");
+        assert_eq!(module_of("/home/me/src/net/desk.rs"), "oxkeeper::net::desk");
     }
 }
