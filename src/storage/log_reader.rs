@@ -46,6 +46,8 @@ pub struct LogReader<'a> {
     /// Ends that are torn if what follows them fits.
     suspects: Vec<TornEnd>,
     torn: Vec<TornEnd>,
+    /// The counter with which an epoch begins.
+    first_counter: u32,
     /// Transactions of type 13 that were passed over.
     checks: usize,
 }
@@ -88,8 +90,16 @@ impl<'a> LogReader<'a> {
             place: (dirs.log.clone(), 0),
             suspects: Vec::new(),
             torn: Vec::new(),
+            first_counter: 1,
             checks: 0,
         })
+    }
+
+    /// Has epochs begin with another counter than 1. (zookeeper.testingonly.initialZxid, plus one)
+    #[must_use]
+    pub fn with_first_counter(mut self, counter: u32) -> LogReader<'a> {
+        self.first_counter = counter;
+        self
     }
 
     /// The next transaction, `None` at the end of the last log.
@@ -224,7 +234,7 @@ impl<'a> LogReader<'a> {
         // started. Only if nothing is missing behind it, it does no harm.
         let rotten = self.suspects.iter().any(|end| end.flaw == Flaw::Checksum);
         let next = zxid == successor(self.last);
-        if next || (follows(self.last, zxid) && !rotten) || zxid <= self.last {
+        if next || (self.begins_epoch(zxid) && !rotten) || zxid <= self.last {
             return Ok(());
         }
         if let Some(end) = self.suspects.first() {
@@ -240,6 +250,11 @@ impl<'a> LogReader<'a> {
             after: self.last,
             found: zxid,
         })
+    }
+
+    /// Whether a transaction is the first of a later epoch.
+    fn begins_epoch(&self, zxid: Zxid) -> bool {
+        zxid.epoch() > self.last.epoch() && (zxid.counter() == 1 || zxid.counter() == self.first_counter)
     }
 
     /// What was suspected is torn: nothing is missing behind it.
@@ -266,8 +281,8 @@ impl TornEnd {
     pub fn cut_off(&self, disk: &dyn Disk) -> Result<(), StorageError> {
         let path = &self.path;
         warn!(
-            "{} has a torn end at offset {}: {}. {} bytes behind zxid {} are dropped; they were never \
-             acknowledged",
+            "{} has a torn end at offset {}: {}. {} bytes behind zxid {}, which a crash left unfinished, are \
+             dropped",
             path.display(),
             self.offset,
             self.flaw,
@@ -287,11 +302,6 @@ pub(super) fn cut(disk: &dyn Disk, path: &Path, offset: u64) -> Result<(), Stora
     let mut file = disk.open_write(path).at("open", path)?;
     file.set_len(offset).at("cut", path)?;
     file.sync().at("sync", path)
-}
-
-/// Whether a transaction can come right behind another: the next one of its epoch, or the first of a later.
-fn follows(last: Zxid, zxid: Zxid) -> bool {
-    zxid == successor(last) || (zxid.epoch() > last.epoch() && zxid.counter() == 1)
 }
 
 /// The next number. A log may hold any, also the largest of all.

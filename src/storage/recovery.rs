@@ -11,16 +11,16 @@ use super::log_file::{Entry, LogFile};
 use super::log_reader::{LogReader, TornEnd, cut, sync_parent};
 use super::names::{DataFile, Dirs};
 use super::snapshot::read_snapshot;
-use crate::proto::{SessionId, Zxid};
+use crate::proto::{Epoch, SessionId, Zxid};
 use crate::runtime::Disk;
 use crate::tree::DataTree;
 
 /// What recovery goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecoveryOptions {
-    /// At which zxid a database without any transaction stands. 0, but in tests that want the counter near
-    /// its end. (zookeeper.testingonly.initialZxid)
-    pub initial_zxid: Zxid,
+    /// The counter of an epoch's first transaction: 1, but in tests that want it near its end, where it is one
+    /// more than zookeeper.testingonly.initialZxid. An epoch that begins with any other has a hole.
+    pub first_counter: u32,
     /// How many transactions the committed log keeps.
     pub committed_limit: usize,
 }
@@ -28,7 +28,7 @@ pub struct RecoveryOptions {
 impl Default for RecoveryOptions {
     fn default() -> RecoveryOptions {
         RecoveryOptions {
-            initial_zxid: Zxid(0),
+            first_counter: 1,
             committed_limit: CommittedLog::DEFAULT_LIMIT,
         }
     }
@@ -145,7 +145,8 @@ fn load(
     limit: Zxid,
 ) -> Result<Recovered, StorageError> {
     let mut recovered = begin(disk, dirs, options, limit)?;
-    let mut reader = LogReader::open(disk, dirs, recovered.last_zxid)?;
+    let mut reader =
+        LogReader::open(disk, dirs, recovered.last_zxid)?.with_first_counter(options.first_counter);
     while let Some(txn) = reader.next_txn()? {
         if txn.zxid() > limit {
             break;
@@ -170,7 +171,7 @@ fn begin(
 ) -> Result<Recovered, StorageError> {
     let mut recovered = Recovered {
         tree: DataTree::new(),
-        last_zxid: options.initial_zxid,
+        last_zxid: Zxid(0),
         committed: CommittedLog::new(options.committed_limit),
         snapshot: None,
         replayed: 0,
@@ -194,18 +195,22 @@ fn begin(
         }
     }
     if let Some(newest) = newest {
-        must_tell_the_beginning(disk, dirs, newest)?;
+        must_tell_the_beginning(disk, dirs, options, newest)?;
     }
-    recovered.tree.set_last_zxid(recovered.last_zxid);
     Ok(recovered)
 }
 
 /// There were snapshots, and none is of use. The logs alone will do if they begin with the first transaction
 /// of all. One that was taken before any transaction is no loss.
-fn must_tell_the_beginning(disk: &dyn Disk, dirs: &Dirs, newest: DataFile) -> Result<(), StorageError> {
+fn must_tell_the_beginning(
+    disk: &dyn Disk,
+    dirs: &Dirs,
+    options: &RecoveryOptions,
+    newest: DataFile,
+) -> Result<(), StorageError> {
     let first = dirs.logs(disk)?.first().map(|log| log.zxid);
     let whole = match first {
-        Some(first) => first.counter() == 1 && first.epoch().0 <= 1,
+        Some(first) => first == Zxid(1) || first == Zxid::of(Epoch(1), options.first_counter),
         None => newest.zxid == Zxid(0),
     };
     if whole {

@@ -50,12 +50,21 @@ fn an_empty_directory_is_a_fresh_tree() {
     let found = found(&disk, &dirs);
     same(&found.tree, &DataTree::new());
     assert_eq!((found.last_zxid, found.replayed), (Zxid(0), 0));
+}
+
+#[test]
+fn epochs_begin_with_1_unless_a_test_has_them_begin_elsewhere() {
+    let (disk, dirs) = empty();
+    write(&disk, &dirs, 0x1_ffff_fff1..=0x1_ffff_fff3);
+    write(&disk, &dirs, [0x2_ffff_fff1]);
+    write(&disk, &dirs, [0x3_0000_0001]);
+    assert!(matches!(refused(&disk, &dirs), StorageError::Gap { .. }));
     let options = RecoveryOptions {
-        initial_zxid: Zxid(0xffff_fff0),
+        first_counter: 0xffff_fff1,
         ..RecoveryOptions::default()
     };
     let late = recover(&disk, &dirs, &options).expect("recovered");
-    assert_eq!(late.tree.last_zxid(), Zxid(0xffff_fff0));
+    assert_eq!((late.replayed, late.last_zxid), (5, Zxid(0x3_0000_0001)));
 }
 
 #[test]

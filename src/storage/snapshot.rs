@@ -263,6 +263,18 @@ impl Read for SnapshotInput {
         self.read += count;
         Ok(count)
     }
+
+    /// The tree reads millions of small fields: almost all of them lie in the buffer.
+    #[inline]
+    fn read_exact(&mut self, mut out: &mut [u8]) -> io::Result<()> {
+        while !out.is_empty() {
+            match self.read(out)? {
+                0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+                count => out = &mut out[count..],
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether a file is a whole snapshot, by its header, its checksum and its end, without making a tree of it.
