@@ -10,6 +10,7 @@ pub mod ensemble;
 pub mod net;
 pub mod processors;
 pub mod proto;
+pub mod quorum;
 pub mod request;
 pub mod runtime;
 pub mod server;

@@ -1,0 +1,260 @@
+//! The election's post: votes to bytes and back, and answers for those who ask. (FastLeaderElection.Messenger)
+
+use super::cnxn_manager::{Action, Event, QuorumCnxManager};
+use super::link::{LinkEvent, LinkOrder};
+use super::log_once::LogOnce;
+use crate::ensemble::Ensemble;
+use crate::proto::Sid;
+use crate::proto::notification::{Notification, ServerState};
+use crate::runtime::{Address, Crew, Flow, Inbox, Now, Runtime, Stage};
+use crate::zab::Standing;
+
+/// A vote for a server, maybe this one itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The server.
+    pub to: Sid,
+    /// The vote.
+    pub notification: Notification,
+}
+
+/// A voter's vote, maybe this server's own, while this server looks for a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// The voter.
+    pub from: Sid,
+    /// The vote.
+    pub notification: Notification,
+}
+
+/// The addresses of the post, once it works.
+#[derive(Debug, Clone)]
+pub struct Mail {
+    /// Takes votes for others.
+    pub outgoing: Address<Outgoing>,
+    /// Takes what this server says of itself from now on.
+    pub standing: Address<Standing>,
+    manager: Address<ManagerLetter>,
+}
+
+impl Mail {
+    /// Starts the post of server `my_id`: QuorumCnxManager, WorkerReceiver and WorkerSender, in the order in which
+    /// they end. `connect` is given the address for news of the net and gives the one for orders; `heard` takes
+    /// the votes that an election is to count. Until it is told, the server stands as `standing`.
+    pub fn start(
+        runtime: &impl Runtime,
+        crew: &mut Crew,
+        my_id: Sid,
+        ensemble: &Ensemble,
+        standing: Standing,
+        heard: Address<Heard>,
+        connect: impl FnOnce(Address<LinkEvent>) -> Address<LinkOrder>,
+    ) -> Mail {
+        let (manager, manager_inbox) = Inbox::new();
+        let (receiver, receiver_inbox) = Inbox::new();
+        let (outgoing, sender_inbox) = Inbox::new();
+        let manager_stage = ManagerStage {
+            core: QuorumCnxManager::new(my_id, ensemble.clone()),
+            net: connect(manager.map(ManagerLetter::Link)),
+            receiver: receiver.clone(),
+        };
+        let worker_receiver = WorkerReceiver {
+            my_id,
+            ensemble: ensemble.clone(),
+            standing,
+            sender: outgoing.clone(),
+            election: heard,
+            told: LogOnce::default(),
+        };
+        let worker_sender = WorkerSender {
+            manager: manager.clone(),
+        };
+        let receiver_name = format!("WorkerReceiver[myid={my_id}]");
+        let sender_name = format!("WorkerSender[myid={my_id}]");
+        runtime.start(crew, "QuorumCnxManager", manager_inbox, manager_stage);
+        runtime.start(crew, &receiver_name, receiver_inbox, worker_receiver);
+        runtime.start(crew, &sender_name, sender_inbox, worker_sender);
+        Mail {
+            outgoing,
+            standing: receiver.map(ReceiverLetter::Standing),
+            manager,
+        }
+    }
+
+    /// Ends the post: the three stages end one after the other, once the election's own addresses are gone too.
+    pub fn halt(self) {
+        self.manager.post(ManagerLetter::Halt);
+    }
+}
+
+/// What the manager's inbox holds.
+#[derive(Debug)]
+enum ManagerLetter {
+    Send { to: Sid, message: Vec<u8> },
+    Link(LinkEvent),
+    Halt,
+}
+
+/// The manager on its thread.
+struct ManagerStage {
+    core: QuorumCnxManager,
+    net: Address<LinkOrder>,
+    receiver: Address<ReceiverLetter>,
+}
+
+impl ManagerStage {
+    fn give(&mut self, now: Now, event: Event) {
+        let mut actions = Vec::new();
+        self.core.on(now.elapsed_ms, event, &mut actions);
+        for action in actions {
+            match action {
+                Action::Order(order) => self.net.post(order),
+                Action::Deliver { from, message } => {
+                    self.receiver.post(ReceiverLetter::Message { from, message });
+                }
+                Action::Log { level, text } => log::log!(level, "{text}"),
+            }
+        }
+    }
+}
+
+impl Stage for ManagerStage {
+    type In = ManagerLetter;
+
+    fn step(&mut self, now: Now, letter: ManagerLetter) -> Flow {
+        match letter {
+            ManagerLetter::Send { to, message } => self.give(now, Event::Send { to, message }),
+            ManagerLetter::Link(event) => self.give(now, Event::Link(event)),
+            ManagerLetter::Halt => return Flow::Done,
+        }
+        Flow::Go
+    }
+
+    fn quiet(&mut self, now: Now) -> Flow {
+        let is_due = |at_ms| now.elapsed_ms >= at_ms;
+        if self.core.deadline_ms().is_some_and(is_due) {
+            self.give(now, Event::Time);
+        }
+        Flow::Go
+    }
+
+    fn wake_at(&self) -> Option<i64> {
+        self.core.deadline_ms()
+    }
+}
+
+/// Votes to bytes. (FastLeaderElection.Messenger.WorkerSender)
+struct WorkerSender {
+    manager: Address<ManagerLetter>,
+}
+
+impl Stage for WorkerSender {
+    type In = Outgoing;
+
+    fn step(&mut self, _now: Now, letter: Outgoing) -> Flow {
+        let message = letter.notification.to_message();
+        self.manager.post(ManagerLetter::Send {
+            to: letter.to,
+            message,
+        });
+        Flow::Go
+    }
+
+    fn end(&mut self, _now: Now) -> Flow {
+        log::info!("WorkerSender is down");
+        Flow::Done
+    }
+}
+
+/// What the receiver's inbox holds.
+#[derive(Debug)]
+enum ReceiverLetter {
+    Message { from: Sid, message: Vec<u8> },
+    Standing(Standing),
+}
+
+/// Bytes to votes: answers those who do not vote, and those who lag behind or look for a leader that this server
+/// knows; hands the votes to the election while there is one. (FastLeaderElection.Messenger.WorkerReceiver)
+struct WorkerReceiver {
+    my_id: Sid,
+    ensemble: Ensemble,
+    standing: Standing,
+    sender: Address<Outgoing>,
+    election: Address<Heard>,
+    told: LogOnce,
+}
+
+impl WorkerReceiver {
+    fn receive(&mut self, now: Now, from: Sid, message: &[u8]) {
+        let notification = match Notification::from_message(message) {
+            Ok(notification) => notification,
+            Err(error) => return self.complain(now, from, message.len(), &error.to_string()),
+        };
+        if message.len() == OLDEST_FORM_BYTES {
+            log::info!("Backward compatibility mode, server id={from}");
+        }
+        let is_voter = self.ensemble.is_voter(from);
+        let is_looking = self.standing.state == ServerState::Looking;
+        let answer = match is_voter {
+            true => self.standing.answer(&notification),
+            // Java answers whatever comes; two servers that do not know each other would never stop.
+            false if notification.state == ServerState::Looking => Some(self.standing.notification()),
+            false => None,
+        };
+        if is_voter {
+            let state = self.standing.state;
+            log::info!("Notification: {} {state} (my state)", notification.describe(from));
+        }
+        if is_voter && is_looking {
+            self.election.post(Heard { from, notification });
+        }
+        if let Some(notification) = answer.filter(|_| from != self.my_id) {
+            log::debug!(
+                "Sending new notification. My id =  {} recipient={from} zxid={} leader={}",
+                self.my_id,
+                notification.zxid,
+                notification.leader
+            );
+            let to = from;
+            self.sender.post(Outgoing { to, notification });
+        }
+    }
+
+    fn complain(&mut self, now: Now, from: Sid, length: usize, error: &str) {
+        let text = format!("Got a short response: {length} bytes from server {from}: {error}");
+        let is_news = self
+            .told
+            .is_news(now.elapsed_ms, &from.to_string(), "message", error);
+        log::log!(
+            if is_news {
+                log::Level::Error
+            } else {
+                log::Level::Debug
+            },
+            "{text}"
+        );
+    }
+}
+
+impl Stage for WorkerReceiver {
+    type In = ReceiverLetter;
+
+    fn step(&mut self, now: Now, letter: ReceiverLetter) -> Flow {
+        match letter {
+            ReceiverLetter::Message { from, message } => self.receive(now, from, &message),
+            ReceiverLetter::Standing(standing) => self.standing = standing,
+        }
+        Flow::Go
+    }
+
+    fn end(&mut self, _now: Now) -> Flow {
+        log::info!("WorkerReceiver is down");
+        Flow::Done
+    }
+}
+
+/// The form of a message before 3.4.0.
+const OLDEST_FORM_BYTES: usize = 28;
+
+#[cfg(test)]
+mod tests;
