@@ -168,12 +168,13 @@ codes! {
 }
 
 impl OpCode {
-    /// Whether a client's request of this kind is logged and proposed. (Request.isQuorum of 3.4.14)
+    /// Whether a client's request of this kind is logged and proposed. (Request.isQuorum of 3.4.14, but for a
+    /// check outside a multi, whose transaction no server can read back: ZOOKEEPER-2623)
     pub fn is_write(self) -> bool {
         use OpCode::*;
         matches!(
             self,
-            Create | Delete | SetData | SetAcl | Check | Multi | CreateSession | CloseSession | Error
+            Create | Delete | SetData | SetAcl | Multi | CreateSession | CloseSession | Error
         )
     }
 

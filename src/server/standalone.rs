@@ -18,7 +18,7 @@ use crate::request::{ClientLetter, Clients, Gate, ServerState, Serving, Sessions
 use crate::runtime::{
     Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, OsDisk, Runtime, Threads,
 };
-use crate::storage::{Database, Dirs, LogOptions, LogWriter, RecoveryOptions, recover};
+use crate::storage::{Database, Dirs, LogOptions, LogWriter, RecoveryOptions, StorageError, recover};
 
 use super::purge_task::PurgeTask;
 use super::signals;
@@ -66,15 +66,20 @@ struct Server {
     _locks: Vec<Box<dyn Send>>,
 }
 
+/// What cannot be read at all is no damage: the directory is wrong, or its owner.
+fn unloadable(error: &StorageError) -> Halt {
+    let code = match error {
+        StorageError::Io { .. } => ExitCode::Unexpected,
+        _ => ExitCode::DamagedData,
+    };
+    Halt::new(code, format!("Unable to load database on disk: {error}"))
+}
+
 fn load(config: &Config, now: Now) -> Result<State, Halt> {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let (dirs, locks) = open_dirs(config, &*disk)?;
-    let recovered = recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| {
-        Halt::new(
-            ExitCode::DamagedData,
-            format!("Unable to load database on disk: {error}"),
-        )
-    })?;
+    let recovered =
+        recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| unloadable(&error))?;
     let sessions = Arc::new(sessions_of(config, &recovered.tree, now));
     let options = LogOptions {
         prealloc_bytes: config.pre_alloc_size_kib * 1024,
