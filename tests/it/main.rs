@@ -1,7 +1,11 @@
-//! One test binary for all that needs more than one room of the house.
+//! One test binary for all that needs more than one room of the house, or the whole program.
 
+mod better;
+mod differential;
+mod durability;
 mod scripts;
 mod server;
 mod sessions;
+mod support;
 mod tidy;
 mod wire;
