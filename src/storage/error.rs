@@ -35,9 +35,10 @@ pub enum StorageError {
     /// A file holds what nobody wrote there.
     #[error(
         "{path} is damaged at offset {offset}, behind zxid {after}: {what}. Nothing was changed. If this \
-         server is one of an ensemble, move its data directory away and start it: it takes all from the \
-         leader. Else restore the file, or give up every transaction behind zxid {after}: cut the file to \
-         {offset} bytes and move the logs that follow it away"
+         server is one of an ensemble, move the version-2 directories of its dataDir and dataLogDir away and \
+         start it while the others are up: it takes all from the leader. Else restore the file, or give up \
+         every transaction behind zxid {after}: cut the file to {offset} bytes and move the logs that follow \
+         it away"
     )]
     Damaged {
         /// The file.
@@ -53,8 +54,8 @@ pub enum StorageError {
     #[error(
         "transactions are missing: {path} goes on with zxid {found}, but what is there before ends with \
          {after}. A log or a snapshot in between was lost or removed. Nothing was changed. Bring the file \
-         back; or, if this server is one of an ensemble, move its data directory away and start it: it \
-         takes all from the leader"
+         back; or, if this server is one of an ensemble, move the version-2 directories of its dataDir and \
+         dataLogDir away and start it while the others are up: it takes all from the leader"
     )]
     Gap {
         /// The log behind the hole.
@@ -68,7 +69,8 @@ pub enum StorageError {
     #[error(
         "no valid snapshot in {dir}, newest of the invalid ones: {newest}, and no log that reaches back to \
          the first transaction. Nothing was changed. Bring a valid snapshot and its logs back; or, if this \
-         server is one of an ensemble, move its data directory away and start it"
+         server is one of an ensemble, move the version-2 directories of its dataDir and dataLogDir away and \
+         start it while the others are up: it takes all from the leader"
     )]
     NoValidSnapshot {
         /// The directory of the snapshots.
@@ -82,7 +84,8 @@ pub enum StorageError {
     /// The log cannot be cut at a point that nothing leads to.
     #[error(
         "the log cannot be truncated to zxid {to}: what can be loaded up to there ends with {reached}. \
-         Nothing was changed. Move the data directory away and start the server: it takes all from the leader"
+         Nothing was changed. Move the version-2 directories of its dataDir and dataLogDir away and start the \
+         server while the others are up: it takes all from the leader"
     )]
     Unreachable {
         /// Where the leader wants it cut.

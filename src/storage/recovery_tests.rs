@@ -1,9 +1,10 @@
 use super::super::snapshot::{read_snapshot, write_snapshot};
-use super::super::testing::{create, empty, logged, read, write};
+use super::super::testing::{create, empty, logged, options, read, write};
+use super::super::{LogWriter, purge};
 use super::*;
 use crate::proto::txn::{CreateTxn, LoggedTxn, Txn};
-use crate::runtime::MemDisk;
 use crate::runtime::mem_disk::{Crash, Fault};
+use crate::runtime::{MemDisk, OsDisk};
 use crate::tree::TreeDump;
 
 fn found(disk: &MemDisk, dirs: &Dirs) -> Recovered {
@@ -288,4 +289,41 @@ fn a_whole_tree_from_a_leader_replaces_what_goes_beyond_it() {
     write(&disk, &dirs, 6..=7);
     let state = found(&disk, &dirs);
     assert_eq!((state.last_zxid, state.replayed), (Zxid(7), 2));
+}
+
+#[test]
+fn the_real_disk_does_the_same() {
+    let temporary = tempfile::tempdir().expect("a directory");
+    let (log_dir, data_dir) = (temporary.path().join("log"), temporary.path().join("a/data"));
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let dirs = Dirs::open(&*disk, &log_dir, &data_dir).expect("directories");
+    let mut log = LogWriter::open(disk.clone(), dirs.clone(), Zxid(0), options()).expect("a writer");
+    for zxid in 1..=40 {
+        log.append(&create(zxid, b"some data")).expect("appended");
+        log.commit().expect("committed");
+        if zxid % 10 == 0 {
+            log.roll().expect("rolled");
+            write_snapshot(disk.clone(), &dirs, &tree(1..=zxid)).expect("a snapshot");
+        }
+    }
+    log.append(&create(41, b"some data")).expect("appended");
+    log.commit().expect("committed");
+    let path = dirs.log_file(Zxid(41));
+    let mut bytes = std::fs::read(&path).expect("a log");
+    bytes[50] ^= 1;
+    std::fs::write(&path, bytes).expect("damaged");
+
+    let recover = || recover(&OsDisk, &dirs, &RecoveryOptions::default()).expect("recovered");
+    let found = recover();
+    same(&found.tree, &tree(1..=40));
+    assert_eq!(
+        (found.snapshot, found.torn_ends.len()),
+        (Some(dirs.snapshot_file(Zxid(40))), 1)
+    );
+    assert_eq!(std::fs::metadata(&path).expect("a log").len(), 16);
+    truncate(&OsDisk, &dirs, Zxid(35), &RecoveryOptions::default()).expect("truncated");
+    same(&recover().tree, &tree(1..=35));
+    let removed = purge(&OsDisk, &dirs, 3).expect("purged");
+    assert_eq!(removed, [] as [PathBuf; 0], "three snapshots are left");
+    same(&recover().tree, &tree(1..=35));
 }
