@@ -104,7 +104,7 @@ pub enum StorageError {
     /// The epochs contradict the data.
     #[error("{0}")]
     EpochOrder(String),
-    /// A transaction whose number does not exceed the last one's: a fault of this program.
+    /// A transaction whose number is not the next one: a fault of this program, or of the leader.
     #[error("zxid {zxid} of type {op} must not follow zxid {last} in the log")]
     Order {
         /// Its number.

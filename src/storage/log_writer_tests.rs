@@ -131,16 +131,32 @@ fn no_forced_sync_means_no_sync() {
 }
 
 #[test]
-fn a_number_that_does_not_rise_is_refused_and_final() {
+fn a_number_that_is_not_the_next_is_refused_and_final() {
+    for (last, zxid, op) in [
+        (7, 7, "0x7"),
+        (7, 6, "0x6"),
+        (7, 9, "0x9"),
+        (0x1_0000_0007, 8, "0x8"),
+    ] {
+        let (disk, dirs) = empty();
+        let mut log = writer(&disk, &dirs, last);
+        let error = log.append(&create(zxid, b"x")).expect_err("not the next");
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "zxid {op} of type 1 must not follow zxid {} in the log",
+                Zxid(last)
+            )
+        );
+        let error = log.append(&create(last + 1, b"x")).expect_err("failed before");
+        assert!(matches!(error, StorageError::Failed(_)), "{error}");
+    }
     let (disk, dirs) = empty();
     let mut log = writer(&disk, &dirs, 7);
-    let error = log.append(&create(7, b"x")).expect_err("the same again");
-    assert_eq!(
-        error.to_string(),
-        "zxid 0x7 of type 1 must not follow zxid 0x7 in the log"
-    );
-    let error = log.append(&create(8, b"x")).expect_err("failed before");
-    assert!(matches!(error, StorageError::Failed(_)), "{error}");
+    for zxid in [8, 0x1_0000_0001, 0x1_0000_0002, 0x2_ffff_fff1] {
+        log.append(&create(zxid, b"x"))
+            .expect("the next, or a later epoch");
+    }
 }
 
 #[test]
