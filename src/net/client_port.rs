@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use crate::clients::{Rules, environment, word_answers};
 use crate::request::{ClientLetter, Gate, Status};
-use crate::runtime::machine::Machine;
+use crate::runtime::machine::{Machine, raise_max_open_files};
 use crate::runtime::{Address, Clock, Halt};
 
 use super::acceptor::Acceptor;
@@ -99,14 +99,13 @@ impl ClientPort {
         status: Arc<Status>,
         clock: Arc<dyn Clock>,
     ) -> Result<(ClientPort, Address<ClientLetter>), BindError> {
-        let (name, listener) = listen(config.host, config.port)?;
+        raise_max_open_files(WANTED_OPEN_FILES);
+        let (name, mut listener) = listen(config.host, config.port)?;
         let refused = |source| BindError::Refused {
             address: name.clone(),
             source,
         };
-        listener.set_nonblocking(true).map_err(refused)?;
         let local = listener.local_addr().map_err(refused)?;
-        let mut listener = TcpListener::from_std(listener);
         let poll = Poll::new().map_err(BindError::Poll)?;
         let registered = poll
             .registry()
@@ -175,8 +174,9 @@ impl fmt::Display for ListenName {
     }
 }
 
-/// Listens on all addresses of both families, or of IPv4 alone where there is no IPv6; or on one address.
-fn listen(host: Option<String>, port: u16) -> Result<(ListenName, std::net::TcpListener), BindError> {
+/// Listens on all addresses of both families, or of IPv4 alone where there is no IPv6; or on one address. A
+/// thousand clients that come at once may wait to be accepted, where Java's queue of 50 makes them try again.
+fn listen(host: Option<String>, port: u16) -> Result<(ListenName, TcpListener), BindError> {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let (name, tries) = match host {
         None => {
@@ -203,8 +203,15 @@ fn listen(host: Option<String>, port: u16) -> Result<(ListenName, std::net::TcpL
     log::info!("binding to port {name}");
     let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
     for ip in tries {
-        match std::net::TcpListener::bind((ip, port)) {
-            Ok(listener) => return Ok((name, listener)),
+        match TcpListener::bind(SocketAddr::new(ip, port)) {
+            Ok(listener) => {
+                let refused = |error: rustix::io::Errno| BindError::Refused {
+                    address: name.clone(),
+                    source: error.into(),
+                };
+                rustix::net::listen(&listener, BACKLOG).map_err(refused)?;
+                return Ok((name, listener));
+            }
             Err(source) if source.kind() == io::ErrorKind::AddrInUse => {
                 return Err(BindError::InUse { address: name });
             }
@@ -229,6 +236,10 @@ fn resolve(host: &str) -> Result<IpAddr, BindError> {
     Ok(first.ip())
 }
 
+/// How many clients may wait to be accepted: many come at once when a server comes back.
+const BACKLOG: i32 = 1_024;
+/// Room for 20,000 clients, and for the files that the server itself has open.
+const WANTED_OPEN_FILES: u64 = 20_100;
 /// There is one loop.
 const LOOP_INDEX: usize = 0;
 

@@ -64,26 +64,26 @@ pub fn max_open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// Raises the limit of open files as far as the operating system lets a process do by itself, and warns if that
-/// leaves less than `wanted`. Each client takes one.
+/// Raises the limit of open files so far that `wanted` connections fit, or as far as the operating system lets
+/// this process, and then warns. Each client takes one.
 pub fn raise_max_open_files(wanted: u64) {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current != maximum
-        && let Err(error) = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: maximum,
-                maximum,
-            },
-        )
-    {
-        log::warn!("cannot raise the limit of open files: {error}");
+    let limits = getrlimit(Resource::Nofile);
+    let most = limits.maximum.unwrap_or(u64::MAX);
+    // Only a privileged process may go above its hard limit; any may go up to it.
+    for limit in [most.max(wanted), most] {
+        let raised = Rlimit {
+            current: Some(limit),
+            maximum: Some(limit),
+        };
+        if max_open_files() >= limit || setrlimit(Resource::Nofile, raised).is_ok() {
+            break;
+        }
     }
     let limit = max_open_files();
     if limit < wanted {
         log::warn!(
-            "this process may open {limit} files only, so it cannot hold {wanted} connections; raise the hard limit \
-             of open files (ulimit -Hn, LimitNOFILE of systemd) for more"
+            "this process may open {limit} files only, so it cannot hold {wanted} connections; raise the hard \
+             limit of open files (ulimit -Hn, LimitNOFILE of systemd) for more"
         );
     }
 }
@@ -111,5 +111,7 @@ mod tests {
         raise_max_open_files(0);
         let limits = getrlimit(Resource::Nofile);
         assert_eq!(limits.current, limits.maximum);
+        raise_max_open_files(u64::MAX);
+        assert!(max_open_files() >= limits.maximum.unwrap_or(u64::MAX));
     }
 }
