@@ -3,13 +3,17 @@
 //! `client_port` binds the port of the clients and runs the loop `NIOServerCxn.Factory`; the loop's parts are
 //! `client_loop` (one round), `acceptor` (new connections), `mailbox` (letters to the loop), `table` (which
 //! connection is where) and `words` (what the four-letter words need to know).
+//!
+//! `election_port` has the sockets between servers for the election: blocking ones, a thread or two each.
 
 mod acceptor;
 mod client_loop;
 pub mod client_port;
 mod desk;
+pub mod election_port;
 mod mailbox;
 mod table;
 mod words;
 
 pub use client_port::{BindError, ClientPort, PortConfig};
+pub use election_port::{ElectionConfig, ElectionPort};

@@ -15,6 +15,8 @@ pub mod cnxn_manager;
 pub mod link;
 mod log_once;
 pub mod messenger;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use cnxn_manager::QuorumCnxManager;
 pub use link::{LinkEvent, LinkId, LinkOrder};

@@ -8,6 +8,7 @@ use super::*;
 use crate::ensemble::{Member, QuorumVerifier, Role};
 use crate::proto::{Epoch, Zxid};
 use crate::quorum::link::LinkId;
+use crate::quorum::testing::{Elector, ElectorLetter};
 use crate::zab::{self, FastLeaderElection, Vote};
 
 /// A stage with its inbox, as the scheduler sees it.
@@ -48,59 +49,6 @@ impl Runtime for Scheduler {
             .lock()
             .expect("the desks")
             .push(Box::new(Desk { inbox, stage }));
-    }
-}
-
-/// The election as QuorumPeer drives it while it looks.
-struct Elector {
-    election: FastLeaderElection,
-    mail: Mail,
-    decided: Arc<Mutex<Option<Vote>>>,
-}
-
-enum ElectorLetter {
-    Event(zab::Event),
-}
-
-impl Elector {
-    fn give(&mut self, now: Now, event: zab::Event) {
-        let mut actions = Vec::new();
-        self.election.on(now.elapsed_ms, event, &mut actions);
-        for action in actions {
-            match action {
-                zab::Action::Announce(standing) => self.mail.standing.post(standing),
-                zab::Action::Send { to, notification } => {
-                    self.mail.outgoing.post(Outgoing { to, notification });
-                }
-                zab::Action::Decided { vote, .. } => {
-                    *self.decided.lock().expect("the decision") = Some(vote);
-                }
-            }
-        }
-    }
-}
-
-impl Stage for Elector {
-    type In = ElectorLetter;
-
-    fn step(&mut self, now: Now, letter: ElectorLetter) -> Flow {
-        let ElectorLetter::Event(event) = letter;
-        if matches!(event, zab::Event::Look { .. }) {
-            *self.decided.lock().expect("the decision") = None;
-        }
-        self.give(now, event);
-        Flow::Go
-    }
-
-    fn quiet(&mut self, now: Now) -> Flow {
-        if self.wake_at().is_some_and(|at_ms| now.elapsed_ms >= at_ms) {
-            self.give(now, zab::Event::Time);
-        }
-        Flow::Go
-    }
-
-    fn wake_at(&self) -> Option<i64> {
-        self.election.deadline_ms()
     }
 }
 
@@ -301,8 +249,7 @@ fn server(scheduler: &Scheduler, sid: Sid, ensemble: &Ensemble) -> Server {
     let (elector, inbox) = Inbox::new();
     let (to_net, orders) = Inbox::new();
     let election = FastLeaderElection::new(sid, ensemble.clone());
-    let heard = elector
-        .map(|Heard { from, notification }| ElectorLetter::Event(zab::Event::Heard { from, notification }));
+    let heard = elector.map(ElectorLetter::from);
     let mut events = None;
     let mail = Mail::start(
         scheduler,
