@@ -54,6 +54,10 @@ id! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);
 
+/// A connection between a leader and a learner, as one of them counts them. Never used again while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u64);
+
 impl Zxid {
     /// The first number of an epoch, which no transaction has.
     pub fn of(epoch: Epoch, counter: u32) -> Zxid {

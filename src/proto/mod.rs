@@ -13,12 +13,13 @@ pub mod data;
 pub mod ids;
 pub mod multi;
 pub mod notification;
+pub mod packet;
 pub mod requests;
 pub mod responses;
 pub mod txn;
 
 pub use codes::{ErrorCode, EventType, KeeperState, OpCode};
 pub use data::{Acl, Id, Perms, Stat, StatPersisted};
-pub use ids::{ConnId, Epoch, Round, SessionId, Sid, Xid, Zxid};
+pub use ids::{ConnId, Epoch, LinkId, Round, SessionId, Sid, Xid, Zxid};
 pub use jute::{Decode, Encode, Malformed, Reader};
 pub use notification::{Hello, Notification, ServerState};
