@@ -27,6 +27,8 @@ pub mod discovery;
 #[cfg(test)]
 mod election_tests;
 pub mod fast_leader_election;
+#[cfg(test)]
+mod harness;
 pub mod leader;
 pub mod leader_event;
 pub mod learner;
