@@ -18,7 +18,7 @@ use super::outbox::Outbox;
 use super::quiet::Line;
 use super::{Hosting, Round};
 
-/// A connection, from its first byte to its last. Small while it idles: it keeps no empty buffers.
+/// A connection, from its first byte to its last. Small while it idles: see [`Cnxn::cool`].
 #[derive(Debug)]
 pub struct Cnxn {
     pub(super) id: ConnId,
@@ -254,6 +254,16 @@ impl Cnxn {
         let frames = self.outbox.advance(count);
         self.stats.count_sent(frames);
         frames
+    }
+
+    /// Whether it holds memory that it needs only while it is busy.
+    pub fn is_warm(&self) -> bool {
+        self.outbox.capacity() > 0
+    }
+
+    /// Gives that memory back.
+    pub fn cool(&mut self) {
+        self.outbox.cool();
     }
 
     /// Figures back to zero. (`crst`)

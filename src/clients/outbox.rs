@@ -1,6 +1,6 @@
 //! What is to be written to a connection.
 
-/// Bytes that wait to be written. It holds no memory while it is empty.
+/// Bytes that wait to be written. While it is in use it keeps its memory; see [`Outbox::cool`].
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
@@ -15,7 +15,6 @@ impl Outbox {
     }
 
     /// How much memory it holds.
-    #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
@@ -35,6 +34,13 @@ impl Outbox {
     pub fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.frames += 1;
         write(&mut self.bytes);
+    }
+
+    /// Gives the memory of an empty box back: its connection is idle.
+    pub fn cool(&mut self) {
+        if self.is_empty() {
+            self.bytes = Vec::new();
+        }
     }
 
     /// The socket has taken `count` bytes. Gives the number of frames that are written completely by now;
@@ -57,8 +63,8 @@ impl Outbox {
     }
 }
 
-/// A buffer up to this size is kept when it is empty.
-const KEPT_BYTES: usize = 256;
+/// A buffer up to this size is kept when it is empty: the answers to some dozen pipelined reads.
+const KEPT_BYTES: usize = 128 * 1024;
 /// So many written bytes are worth a move of those behind them.
 const COMPACT_BYTES: usize = 64 * 1024;
 
@@ -85,7 +91,8 @@ mod tests {
         taken.extend_from_slice(outbox.unsent());
         frames += outbox.advance(outbox.unsent().len());
         assert_eq!((taken == expected, frames), (true, 3_000));
-        assert!(outbox.is_empty() && outbox.bytes.capacity() <= KEPT_BYTES);
+        outbox.cool();
+        assert!(outbox.is_empty() && outbox.bytes.capacity() == 0);
     }
 
     #[test]

@@ -135,6 +135,8 @@ fn take_in(
         crowded: false,
         dirty: false,
         limited: true,
+        warm: false,
+        busy: false,
     });
     desk.status.count_connections(1);
     Some(conn)

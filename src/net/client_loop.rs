@@ -57,6 +57,9 @@ pub(super) struct Lists {
     limited: VecDeque<(i64, ConnId)>,
     /// Just accepted.
     accepted: Vec<ConnId>,
+    /// Those that hold memory for a busy time, and when to look whether it is over, elapsed milliseconds.
+    warm: Vec<ConnId>,
+    cool_at_ms: i64,
     stopped: bool,
 }
 
@@ -107,6 +110,7 @@ impl ClientLoop {
         self.answer_words();
         self.end_patience();
         self.write_all();
+        self.cool_down();
         // Nobody keeps what serves from ending while this loop sleeps.
         self.desk.serving = None;
     }
@@ -289,6 +293,11 @@ impl ClientLoop {
             socket.dirty = false;
             let was_unread = socket.cnxn.pause(0) == Pause::Unread;
             write(socket, &mut self.desk);
+            socket.busy = true;
+            if socket.cnxn.is_warm() && !socket.warm {
+                socket.warm = true;
+                self.lists.warm.push(conn);
+            }
             let done = socket.cnxn.unsent().is_empty();
             match socket.cnxn.fate() {
                 Fate::Close => close(conn, &mut self.table, &mut self.desk),
@@ -303,6 +312,29 @@ impl ClientLoop {
                 Fate::Stay => {}
             }
         }
+    }
+}
+
+impl ClientLoop {
+    /// Once a second: connections that were not written to since the last time give their buffers back.
+    fn cool_down(&mut self) {
+        let now_ms = self.desk.now.elapsed_ms;
+        if now_ms < self.lists.cool_at_ms {
+            return;
+        }
+        self.lists.cool_at_ms = now_ms + LONGEST_SLEEP_MS;
+        let table = &mut self.table;
+        self.lists.warm.retain(|&conn| {
+            let Some(socket) = table.get_mut(conn) else {
+                return false;
+            };
+            let busy = std::mem::take(&mut socket.busy);
+            if !busy {
+                socket.cnxn.cool();
+                socket.warm = socket.cnxn.is_warm();
+            }
+            socket.warm
+        });
     }
 }
 

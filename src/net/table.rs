@@ -28,6 +28,10 @@ pub(super) struct Socket {
     pub dirty: bool,
     /// Whether its time to finish is limited already.
     pub limited: bool,
+    /// Whether the loop has it on its list of connections that hold memory for a busy time.
+    pub warm: bool,
+    /// Whether it was written to since that list was gone through last.
+    pub busy: bool,
 }
 
 /// All connections of a loop.
@@ -173,6 +177,8 @@ mod tests {
             crowded: false,
             dirty: false,
             limited: false,
+            warm: false,
+            busy: false,
         });
         conn
     }

@@ -122,6 +122,7 @@ fn an_idle_connection_is_small() {
     bench.feed(&[read(1), request(2, 1, &[0; 900])].concat());
     bench.reply(Outcome::Answer, Xid(2), OpCode::Create, &[0; 5_000]);
     bench.drain();
+    bench.cnxn.cool();
     let buffers = bench.cnxn.input.capacity() + bench.cnxn.outbox.capacity();
     assert!(
         buffers + size_of::<Cnxn>() < 1_024,
