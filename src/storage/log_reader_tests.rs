@@ -261,6 +261,18 @@ fn a_hole_is_refused() {
 }
 
 #[test]
+fn a_number_left_out_between_intact_entries_of_a_file_is_no_hole() {
+    let (disk, dirs) = empty();
+    let entries = [create(1, b""), create(3, b""), create(4, b"")];
+    put(&disk, &dirs.log_file(Zxid(1)), &entries);
+    for (after, left) in [(0, &[1, 3, 4][..]), (1, &[3, 4]), (2, &[3, 4]), (3, &[4])] {
+        let (found, end) = read(&disk, &dirs, after);
+        assert_eq!(found, left);
+        assert!(end.is_ok());
+    }
+}
+
+#[test]
 fn numbers_that_do_not_rise_are_refused() {
     let (disk, dirs) = empty();
     put(

@@ -93,17 +93,15 @@ impl LogWriter {
 
     /// Takes a transaction. It is not safe before [`LogWriter::commit`] has returned.
     ///
-    /// Its zxid must be the next one, or of a later epoch: Java warns of a lesser one and writes it all the
-    /// same, and what such a log says at the next start is anyone's guess. A hole within an epoch would keep
-    /// this server from its next start, so it ends this one, before the transaction is acknowledged.
+    /// Its zxid must exceed the last one's: Java warns of a lesser one and writes it all the same, and what
+    /// such a log says at the next start is anyone's guess.
     ///
     /// # Errors
     /// [`StorageError::Order`], or what the disk refuses; the writer has failed then.
     pub fn append(&mut self, txn: &LoggedTxn) -> Result<(), StorageError> {
         self.attempt(|log| {
             let zxid = txn.zxid();
-            let rises = zxid.0.checked_sub(1) == Some(log.last.0) || zxid.epoch() > log.last.epoch();
-            if !rises {
+            if zxid <= log.last {
                 let (op, last) = (txn.header().op, log.last);
                 return Err(StorageError::Order { zxid, op, last });
             }
