@@ -401,7 +401,7 @@ impl Cnxn {
                 if standing.alive {
                     self.on_operation(
                         header,
-                        op.filter(|&op| is_a_client_s(op)),
+                        op.filter(|&op| is_a_client_s(op, body)),
                         body,
                         standing.owned,
                         round,
@@ -532,7 +532,7 @@ impl Cnxn {
 
     /// A SASL token. Without a login context 3.4.14 says so in its log, and answers a null token.
     fn on_sasl(&mut self, xid: Xid, body: &[u8], round: &mut Round<'_>) -> Result<(), Hangup> {
-        Option::<&[u8]>::from_bytes(body)?;
+        <&[u8]>::from_bytes(body)?;
         let text = "cnxn.saslServer is null: cnxn object did not initialize its saslServer properly.";
         round.quiet.say(
             Line::Unknown,
@@ -565,10 +565,15 @@ impl Cnxn {
     }
 }
 
-/// Whether a client may ask it. A client that names the server's own `createSession` is not followed into
-/// what 3.4.14 does then (a second session transaction): to us it is an unknown type like 0 and -1.
-fn is_a_client_s(op: OpCode) -> bool {
-    !matches!(op, OpCode::Notification | OpCode::Error | OpCode::CreateSession)
+/// Whether a client may ask it. To 3.4.14 the server's own `createSession` is a client's, too: it makes a second
+/// session transaction, with a timeout of the client's choice. Here it is as unknown as 0 and -1, unless it
+/// cannot be read: then the chain says so, as there.
+fn is_a_client_s(op: OpCode, body: &[u8]) -> bool {
+    match op {
+        OpCode::Notification | OpCode::Error => false,
+        OpCode::CreateSession => i32::from_bytes(body).is_err(),
+        _ => true,
+    }
 }
 
 /// Whether the tree alone answers it.

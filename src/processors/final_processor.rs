@@ -142,6 +142,10 @@ impl FinalRequestProcessor {
         if refused == Some(ErrorCode::SessionMoved) {
             entry.outcome = Outcome::Close;
         }
+        if refused.is_some() {
+            // What is refused before it is carried out has no name in `cons`. (lop=NA)
+            entry.op = OpCode::Error;
+        }
         let reading = Reading {
             tree,
             database: &self.links.database,

@@ -42,7 +42,7 @@ fn a_conversation_is_the_same_in_whatever_pieces_it_comes() {
         read(1),
         auth(Some("digest"), Some(b"u:p")),
         request(2, 11, b""),
-        request(3, OpCode::Sasl.number(), &(-1).to_bytes()),
+        request(3, OpCode::Sasl.number(), &0.to_bytes()),
         request(4, OpCode::Create.number(), b"a body"),
         read(5),
         request(6, 77, b""),
