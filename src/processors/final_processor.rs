@@ -125,13 +125,9 @@ impl FinalRequestProcessor {
         let Origin::Client(conn) = request.origin else {
             return;
         };
-        let mut entry = entry(
-            conn,
-            outcome_of(request),
-            request.xid,
-            request.op,
-            request.received_ms,
-        );
+        // As in Java, the figures of a connection do not name a request that was refused before it was carried out.
+        let op = prepared.refused.map_or(request.op, |_| OpCode::Error);
+        let mut entry = entry(conn, outcome_of(request), request.xid, op, request.received_ms);
         entry.zxid = tree.last_zxid();
         // The answer to a multi says how each part went; its header says that all is well.
         let whole = applied.as_ref().filter(|_| request.op != OpCode::Multi);

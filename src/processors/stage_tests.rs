@@ -338,7 +338,7 @@ fn a_session_that_moved_is_cut_off_and_others_are_told_their_error() {
     ];
     assert_eq!(
         script.step(letter),
-        ["1 Close", "1 GetData SessionExpired zxid 0x0"]
+        ["1 Close", "1 Error SessionExpired zxid 0x0"]
     );
 }
 

@@ -1,16 +1,39 @@
 //! Records that requests, replies and files share: identities, ACLs, stats.
 
+use std::borrow::Cow;
+
 use super::ids::Zxid;
 use super::jute::{Decode, Encode, Malformed, Reader};
 
-record! {
-    /// Who somebody is, in the words of an authentication scheme.
-    #[derive(Hash, PartialOrd, Ord)]
-    pub struct Id {
-        /// The scheme: `world`, `auth`, `digest`, `ip`, `sasl`, `super`.
-        pub scheme: String,
-        /// The identity, as the scheme writes it.
-        pub id: String,
+/// Who somebody is, in the words of an authentication scheme.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id {
+    /// The scheme: `world`, `auth`, `digest`, `ip`, `sasl`, `super`.
+    pub scheme: String,
+    /// The identity, as the scheme writes it.
+    pub id: String,
+}
+
+impl Encode for Id {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.scheme.encode(out);
+        self.id.encode(out);
+    }
+}
+
+impl Decode<'_> for Id {
+    fn decode(reader: &mut Reader<'_>) -> Result<Self, Malformed> {
+        let scheme = String::decode(reader)?;
+        // The identity of an `auth` entry is never looked at, and kazoo sends none. For the other schemes null is as
+        // unreadable as it is to 3.4.14. (fixupACL)
+        let id = if scheme == "auth" {
+            Option::<Cow<'_, str>>::decode(reader)?
+                .unwrap_or_default()
+                .into_owned()
+        } else {
+            String::decode(reader)?
+        };
+        Ok(Id { scheme, id })
     }
 }
 
@@ -181,5 +204,16 @@ mod tests {
         let bytes = Acl::open().to_bytes();
         assert_eq!(bytes, b"\0\0\0\x01\0\0\0\x1f\0\0\0\x05world\0\0\0\x06anyone");
         assert_eq!(Vec::<Acl>::from_bytes(&bytes), Ok(Acl::open()));
+    }
+
+    #[test]
+    fn an_auth_entry_may_have_no_identity() {
+        let null = |scheme: &str| [scheme.to_owned().to_bytes(), (-1i32).to_bytes()].concat();
+        let auth = Id {
+            scheme: "auth".to_owned(),
+            id: String::new(),
+        };
+        assert_eq!(Id::from_bytes(&null("auth")), Ok(auth));
+        assert!(Id::from_bytes(&null("digest")).is_err());
     }
 }

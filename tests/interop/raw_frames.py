@@ -22,9 +22,25 @@ import wire
 
 MAX_FRAME = 0xFFFFF
 SESSION_MS = 300000
+# A zxid too many makes all later answers differ; the first ones tell why.
+SHOWN = 20
 UNIMPLEMENTED = -6
 CLOSING = ("closeSession", "operation -11,")
 NAMES_ANSWERED = ("getChildren", "operation 8,", "operation 12,")
+
+
+# Where oxkeeper's answer is another one, and harmless: a path of null is unreadable
+# everywhere, not a bad argument or even fine for some; text goes out as UTF-8, also
+# beyond the BMP, where Java writes six bytes; a token of null is answered like any.
+KNOWN = {
+    "setData: path null": "xid 1 err -5 | alive",
+    "setACL: path null": "xid 1 err -5 | alive",
+    "sync: path null": "xid 1 err -5 | alive",
+    "multi: path null": "xid 1 err -5 | alive",
+    "sync: path beyond the BMP": "xid 1 err 0 000000052ff09f82a1 | alive",
+    "sync: path lone surrogate": "xid 1 err 0 0000000a2fefbfbdefbfbdefbfbd | alive",
+    "sasl: null": "xid 1 err 0 ffffffff | alive",
+}
 
 
 def main():
@@ -36,11 +52,15 @@ def main():
     one, other = (arguments + ["java", "oxkeeper"][len(arguments) :])[:2]
     passed = failed = 0
     for (name, wanted), (_, found) in zip(record(one), record(other)):
+        if other == "oxkeeper" and name in KNOWN:
+            wanted = KNOWN[name]
+            found = re.sub("^.* secret . |zxid 0x[0-9a-f]+ ", "", found)
         if wanted == found:
             passed += 1
         else:
             failed += 1
-            print(f"FAILED {name}:\n  {one}: {wanted}\n  {other}: {found}")
+            if failed <= SHOWN:
+                print(f"FAILED {name}:\n  {one}: {wanted[:500]}\n  {other}: {found[:500]}")
     if "oxkeeper" in (one, other):
         for name, problem in ours():
             passed += not problem
@@ -71,7 +91,11 @@ def fresh_server(kind):
     return peers.Server(
         kind,
         peers.temporary_directory("data"),
-        config=[f"maxSessionTimeout={SESSION_MS * 2}", "maxClientCnxns=0"],
+        # No session may end by itself within a run: its end would take a zxid.
+        config=[
+            f"minSessionTimeout={SESSION_MS // 2}", f"maxSessionTimeout={SESSION_MS * 2}",
+            "maxClientCnxns=0",
+        ],
     ).start()
 
 
@@ -296,18 +320,15 @@ def framing():
 
 def operations():
     for number in list(range(-12, 26)) + list(range(98, 110)) + [999, 0x7FFFFFFF, -0x80000000]:
-        if number in OURS_ALONE:
-            continue
-        yield f"operation {number}, empty body", connect(), [request(1, number)]
-        if number != CREATE_SESSION:
+        if number not in OURS_ALONE:
+            yield f"operation {number}, empty body", connect(), [request(1, number)]
             yield f"operation {number}, a path", connect(), [request(1, number, string("/a"))]
 
 
-# With a body, a client's createSession is answered with a handshake's reply: the
-# session's password, which differs from run to run.
-CREATE_SESSION = -10
-# A top-level check is never answered by 3.4.14, and its log can't be read again.
-OURS_ALONE = {13}
+# A top-level check is never answered by 3.4.14, and its log can't be read again. A
+# client's own createSession (-10) makes it start the session anew, with a timeout
+# read from whatever the body holds; oxkeeper knows no such request of a client.
+OURS_ALONE = {13, -10}
 
 
 def strings_and_vectors():
@@ -473,6 +494,7 @@ def ours():
         client.create("/a", b"data")
         for name, handshake, frames in (
             ("handshake: null password", connect(password=NULL), []),
+            ("a createSession of a client", connect(), [request(1, -10, string("/a"))]),
             ("a top-level check, empty", connect(), [request(1, 13)]),
             ("a top-level check", connect(), [request(1, 13, string("/a") + integer(0))]),
             ("a top-level check that fails", connect(), [request(1, 13, string("/a") + integer(9))]),
@@ -486,13 +508,13 @@ def ours():
         except (wire.Refused, ConnectionError):
             pass
         server.stop()
-        server.start()
         problem = None
         try:
+            server.start()
             data, _ = wire.Client(server.port, SESSION_MS).get("/a")
             if data != b"data":
                 problem = f"/a holds {data}"
-        except (OSError, wire.Refused) as error:
+        except (AssertionError, OSError, wire.Refused) as error:
             problem = f"after the restart: {error}"
         yield "a start after all of these", problem
 

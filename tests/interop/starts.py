@@ -28,6 +28,8 @@ def main():
             pool.map(lambda name: outcome(one, name), names),
             pool.map(lambda name: outcome(other, name), names),
         ):
+            if other == "oxkeeper":
+                wanted = OURS.get(name, wanted)
             if wanted == found:
                 passed += 1
             else:
@@ -94,6 +96,13 @@ CONFIGS = {
     "group without servers": BASE + "group.1=1:2\n",
     "sasl asked for by half": BASE + "quorum.auth.serverRequireSasl=true\n",
     "empty file": "",
+}
+
+# Where oxkeeper does better on purpose: 3.4.14 serves with timeouts below zero, and
+# ends without a word about the file.
+OURS = {
+    "tickTime negative": "ends with 2",
+    "server without ports": "ends with 2",
 }
 
 # Arguments instead of a zoo.cfg.
