@@ -196,7 +196,7 @@ impl WorkerReceiver {
         let is_voter = self.ensemble.is_voter(from);
         let is_looking = self.standing.state == ServerState::Looking;
         let answer = match is_voter {
-            true => self.standing.answer(&notification),
+            true => self.standing.answer(from, &notification),
             // Java answers whatever comes; two servers that do not know each other would never stop.
             false if notification.state == ServerState::Looking => Some(self.standing.notification()),
             false => None,

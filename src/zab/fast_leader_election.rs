@@ -157,7 +157,7 @@ impl FastLeaderElection {
     fn heard(&mut self, now_ms: i64, from: Sid, notification: &Notification, actions: &mut Vec<Action>) {
         if self.search.is_none() {
             // It was on its way while this server settled: the sender still waits for an answer.
-            if let Some(notification) = self.standing.answer(notification) {
+            if let Some(notification) = self.standing.answer(from, notification) {
                 actions.push(Action::Send {
                     to: from,
                     notification,

@@ -71,15 +71,23 @@ impl Standing {
         self.telling(self.vote)
     }
 
-    /// What goes back to a voter that sent `notification`, if anything. (FastLeaderElection.WorkerReceiver)
-    pub fn answer(&self, notification: &Notification) -> Option<Notification> {
+    /// What goes back to the voter `from` that sent `notification`, if anything. (FastLeaderElection.WorkerReceiver)
+    pub fn answer(&self, from: Sid, notification: &Notification) -> Option<Notification> {
         if notification.state != ServerState::Looking {
             return None;
         }
         match self.state {
-            ServerState::Looking => (notification.round < self.round).then(|| self.notification()),
+            ServerState::Looking => self.knows_better(from, notification).then(|| self.notification()),
             _ => Some(self.telling(self.vote_for(notification.version))),
         }
+    }
+
+    /// Whether the sender of a vote lags behind in rounds, or begins this one with less. The latter 3.4.14 leaves
+    /// to the next reminder; but who begins late, since it lost its leader late, has missed the others' votes.
+    fn knows_better(&self, from: Sid, notification: &Notification) -> bool {
+        let begins = notification.leader == from;
+        let is_less = Vote::from(notification) < self.vote;
+        notification.round < self.round || notification.round == self.round && begins && is_less
     }
 
     /// Servers before 3.4.6 compare whole votes, and theirs keep the old epoch: they are told the old one.
@@ -154,26 +162,30 @@ mod tests {
     }
 
     #[test]
-    fn a_looking_server_answers_only_those_that_lag_behind() {
-        let standing = Standing {
+    fn a_looking_server_answers_those_that_lag_behind_or_vote_for_less() {
+        let standing = |leader| Standing {
             state: ServerState::Looking,
             round: Round(4),
-            vote: vote(1, 2, 3),
+            vote: vote(0, 0, leader),
             vote_before_epoch: None,
         };
-        for (state, round, answered) in [
-            (ServerState::Looking, 3, true),
-            (ServerState::Looking, 4, false),
-            (ServerState::Looking, 5, false),
-            (ServerState::Following, 3, false),
+        for (leader, state, round, answered) in [
+            (1, ServerState::Looking, 3, true),
+            (3, ServerState::Looking, 3, true),
+            (1, ServerState::Looking, 4, false),
+            (2, ServerState::Looking, 4, false),
+            (3, ServerState::Looking, 4, true),
+            (3, ServerState::Looking, 5, false),
+            (3, ServerState::Following, 3, false),
         ] {
-            let answer = standing.answer(&asking(1, state, round));
-            assert_eq!(
-                answer,
-                answered.then(|| standing.notification()),
-                "{state} {round}"
-            );
+            let standing = standing(leader);
+            let answer = standing.answer(Sid(2), &asking(1, state, round));
+            let expected = answered.then(|| standing.notification());
+            assert_eq!(answer, expected, "{leader} {state} {round}");
         }
+        // Server 1 votes for another: it hears the votes of this round.
+        let answer = standing(3).answer(Sid(1), &asking(1, ServerState::Looking, 4));
+        assert_eq!(answer, None);
     }
 
     #[test]
@@ -185,13 +197,14 @@ mod tests {
             vote_before_epoch: Some(vote(1, 2, 3)),
         };
         let looking = |version| asking(version, ServerState::Looking, 9);
-        let epoch = |standing: &Standing, version| standing.answer(&looking(version)).map(|n| n.peer_epoch);
+        let epoch =
+            |standing: &Standing, version| standing.answer(Sid(2), &looking(version)).map(|n| n.peer_epoch);
         assert_eq!(epoch(&standing, 1), Some(Epoch(2)));
         assert_eq!(epoch(&standing, 0), Some(Epoch(1)));
-        assert_eq!(standing.answer(&asking(1, ServerState::Leading, 9)), None);
+        assert_eq!(standing.answer(Sid(2), &asking(1, ServerState::Leading, 9)), None);
         standing.vote_before_epoch = None;
         assert_eq!(epoch(&standing, 0), Some(Epoch(2)));
-        let answer = standing.answer(&looking(1)).expect("an answer");
+        let answer = standing.answer(Sid(2), &looking(1)).expect("an answer");
         assert_eq!((answer.version, answer.round), (1, Round(4)));
     }
 }

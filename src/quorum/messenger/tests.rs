@@ -399,7 +399,8 @@ impl Bench {
 fn who_looks_is_answered_and_heard_as_the_state_demands() {
     use ServerState::{Following, Leading, Looking};
     for (state, from, their_state, round, answered, heard) in [
-        (Looking, 2, Looking, 5, false, true),
+        (Looking, 2, Looking, 6, false, true),
+        (Looking, 2, Looking, 5, true, true),
         (Looking, 2, Looking, 4, true, true),
         (Looking, 2, Leading, 4, false, true),
         (Looking, 1, Looking, 4, false, true),

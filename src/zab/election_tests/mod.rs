@@ -244,7 +244,7 @@ impl Hall {
         let Some(standing) = self.standing(to) else { return };
         let is_voter = self.ensemble.is_voter(from);
         let answer = match is_voter {
-            true => standing.answer(&notification),
+            true => standing.answer(from, &notification),
             false => Some(standing.notification()),
         };
         if let Some(answer) = answer.filter(|_| from != to) {
