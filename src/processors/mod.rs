@@ -4,12 +4,17 @@
 //! crossed once for a batch. What decides is a plain value inside the stage (`Prep`, `DataTree`); the stage
 //! carries letters to and from it.
 
+pub mod ack;
 pub mod chains;
+pub mod commit;
 pub mod expiry;
 pub mod final_processor;
+pub mod follower;
 pub mod outstanding;
 pub mod prep;
 pub mod prep_op;
+pub mod proposal;
+pub mod read_only;
 pub mod snapshot;
 pub mod sync;
 
@@ -18,3 +23,5 @@ pub use sync::SyncRules;
 
 #[cfg(test)]
 mod stage_tests;
+#[cfg(test)]
+mod testing;

@@ -81,6 +81,18 @@ pub struct Prepared {
     pub refused: Option<ErrorCode>,
 }
 
+/// A request as it came, to be carried out as a read or to be joined with its transaction later.
+impl From<Request> for Prepared {
+    fn from(request: Request) -> Prepared {
+        Prepared {
+            request,
+            zxid: Zxid(0),
+            logged: None,
+            refused: None,
+        }
+    }
+}
+
 impl Prepared {
     /// The session for which a transaction was made, which is the request's.
     pub fn session(&self) -> SessionId {

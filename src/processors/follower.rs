@@ -1,0 +1,113 @@
+//! FollowerRequestProcessor and ObserverRequestProcessor, which differ in name: to the CommitProcessor first, so
+//! that it waits for what comes back, and then what changes something, to the leader.
+
+use crate::proto::OpCode;
+use crate::proto::packet::QuorumPacket;
+use crate::request::{Prepared, Request};
+use crate::runtime::{Address, Flow, Now, Stage};
+
+use super::commit::CommitLetter;
+
+/// The stage.
+#[derive(Debug)]
+pub struct LearnerRequestProcessor {
+    name: &'static str,
+    commit: Address<CommitLetter>,
+    leader: Address<Vec<QuorumPacket>>,
+}
+
+impl LearnerRequestProcessor {
+    /// A follower's.
+    pub fn of_follower(
+        commit: Address<CommitLetter>,
+        leader: Address<Vec<QuorumPacket>>,
+    ) -> LearnerRequestProcessor {
+        let name = "FollowerRequestProcessor";
+        LearnerRequestProcessor { name, commit, leader }
+    }
+
+    /// An observer's.
+    pub fn of_observer(
+        commit: Address<CommitLetter>,
+        leader: Address<Vec<QuorumPacket>>,
+    ) -> LearnerRequestProcessor {
+        let name = "ObserverRequestProcessor";
+        LearnerRequestProcessor { name, commit, leader }
+    }
+}
+
+impl Stage for LearnerRequestProcessor {
+    type In = Vec<Request>;
+
+    fn step(&mut self, _now: Now, letter: Vec<Request>) -> Flow {
+        let forwarded: Vec<QuorumPacket> = letter
+            .iter()
+            .filter(|r| is_forwarded(r.op))
+            .map(forward)
+            .collect();
+        let requests = letter.into_iter().map(Prepared::from).collect();
+        self.commit.post(CommitLetter::Requests(requests));
+        if !forwarded.is_empty() {
+            self.leader.post(forwarded);
+        }
+        Flow::Go
+    }
+
+    fn end(&mut self, _now: Now) -> Flow {
+        log::info!("{} exited loop!", self.name);
+        Flow::Done
+    }
+}
+
+fn is_forwarded(op: OpCode) -> bool {
+    op.is_write() || op == OpCode::Sync
+}
+
+fn forward(request: &Request) -> QuorumPacket {
+    let Request { session, xid, op, .. } = *request;
+    QuorumPacket::request(
+        session,
+        xid,
+        op.number(),
+        &request.body,
+        request.identities.to_vec(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::processors::testing::request;
+    use crate::proto::packet::ForwardedRequest;
+    use crate::runtime::Inbox;
+
+    #[test]
+    fn writes_and_syncs_go_to_the_leader_and_everything_waits_its_turn() {
+        let (commit, commits) = Inbox::new();
+        let (leader, leaders) = Inbox::new();
+        let mut stage = LearnerRequestProcessor::of_follower(commit, leader);
+        let ops = [
+            OpCode::GetData,
+            OpCode::Create,
+            OpCode::Sync,
+            OpCode::Ping,
+            OpCode::CreateSession,
+            OpCode::CloseSession,
+            OpCode::Multi,
+            OpCode::Check,
+        ];
+        let letter: Vec<Request> = ops
+            .iter()
+            .zip(1..)
+            .map(|(op, xid)| request(7, xid, *op))
+            .collect();
+        stage.step(Now::default(), letter.clone());
+        let Some(CommitLetter::Requests(requests)) = commits.try_take() else {
+            panic!("requests for the CommitProcessor")
+        };
+        assert!(requests.into_iter().map(|prepared| prepared.request).eq(letter));
+        let forwarded = leaders.try_take().expect("packets for the leader").into_iter();
+        let forwarded = forwarded.map(|packet| ForwardedRequest::of(packet).expect("a request"));
+        assert!(forwarded.map(|request| request.xid.0).eq([2, 3, 5, 6, 7]));
+    }
+}
