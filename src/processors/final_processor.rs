@@ -125,9 +125,13 @@ impl FinalRequestProcessor {
         let Origin::Client(conn) = request.origin else {
             return;
         };
-        // As in Java, the figures of a connection do not name a request that was refused before it was carried out.
-        let op = prepared.refused.map_or(request.op, |_| OpCode::Error);
-        let mut entry = entry(conn, outcome_of(request), request.xid, op, request.received_ms);
+        let mut entry = entry(
+            conn,
+            outcome_of(request),
+            request.xid,
+            request.op,
+            request.received_ms,
+        );
         entry.zxid = tree.last_zxid();
         // The answer to a multi says how each part went; its header says that all is well.
         let whole = applied.as_ref().filter(|_| request.op != OpCode::Multi);
@@ -141,6 +145,10 @@ impl FinalRequestProcessor {
         if refused.is_some() {
             // What is refused before it is carried out has no name in `cons`. (lop=NA)
             entry.op = OpCode::Error;
+            if entry.outcome == Outcome::SessionCreated {
+                // Only a client's own createSession can be refused; the handshake's is made here.
+                entry.outcome = Outcome::Answer;
+            }
         }
         let reading = Reading {
             tree,

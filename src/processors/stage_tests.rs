@@ -326,6 +326,16 @@ fn a_failed_multi_has_a_header_that_says_ok() {
 }
 
 #[test]
+fn a_client_s_own_create_session_that_is_refused_makes_no_handshake() {
+    let mut script = FinalScript::new();
+    let refused = Prepared {
+        refused: Some(ErrorCode::MarshallingError),
+        ..read(ONE, OpCode::CreateSession, &watch("/a"))
+    };
+    assert_eq!(script.step(vec![refused]), ["1 Error MarshallingError zxid 0x0"]);
+}
+
+#[test]
 fn a_session_that_moved_is_cut_off_and_others_are_told_their_error() {
     let mut script = FinalScript::new();
     let refused = |code| Prepared {
