@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use oxkeeper::proto::multi::{MultiOp, encode_ops};
+use oxkeeper::proto::multi::{MultiHeader, MultiOp, encode_ops};
 use oxkeeper::proto::requests::{ConnectRequest, CreateRequest};
 use oxkeeper::proto::{Acl, Encode, ErrorCode, OpCode, SessionId, Zxid};
 use oxkeeper::tools::client::{Client, Handshake};
 use oxkeeper::tools::wire::Wire;
 
-use crate::support::process::{Kind, Server};
+use crate::support::process::{Kind, Server, with_java};
 
 /// 3.4.14 logs it as a transaction that its next start cannot read. (ZOOKEEPER-2623)
 #[test]
@@ -107,6 +107,37 @@ fn nonsense_below_the_quotas_ends_nobody() {
             .expect("set");
         client.delete("/a/b", -1).expect("an answer").expect("deleted");
     });
+}
+
+/// 3.4.14 takes a number for such a multi and logs nothing: what it leaves is no hole, and must be taken over.
+#[test]
+fn a_number_missing_from_a_log_of_javas_is_no_hole() {
+    if !with_java() {
+        return;
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let server = Server::start(Kind::Java, dir.path(), &[]);
+    let mut client = connect(&server);
+    for path in ["/before", "/after"] {
+        let made = client.create(path, b"", &Acl::open(), 0).expect("an answer");
+        assert_eq!(made.as_deref(), Ok(path));
+        let nothing: Option<&[u8]> = None;
+        let reply = client.call(OpCode::Multi, |out| {
+            let header = |op, done| MultiHeader { op, done, error: -1 };
+            header(OpCode::Delete.number(), false).encode(out);
+            nothing.encode(out);
+            (-1).encode(out);
+            header(-1, true).encode(out);
+        });
+        assert_eq!(reply.expect("an answer").error, ErrorCode::MarshallingError);
+    }
+    server.kill();
+    let server = Server::start(Kind::Oxkeeper, dir.path(), &[]);
+    let after = connect(&server)
+        .exists("/after", false)
+        .expect("an answer")
+        .expect("the node");
+    assert_eq!(after.czxid, Zxid(4));
 }
 
 /// Does something to a server, which must serve on, and again after a kill and a start.

@@ -69,6 +69,7 @@ impl Driver {
             Step::Send { slot, requests } => self.send(*slot, requests, &mut lines),
             Step::Offend { slot, bytes } => self.offend(*slot, bytes, &mut lines),
             Step::Close { slot, requests } => self.close(*slot, requests, &mut lines),
+            Step::Move { slot } => self.take_over(*slot, &mut lines),
             Step::Drop { slot } => {
                 self.slots[*slot].wire = None;
                 Ok(())
@@ -78,8 +79,10 @@ impl Driver {
         if let Err(error) = outcome {
             lines.push(format!("the conversation broke: {error}"));
         }
-        let is_end = matches!(step, Step::Close { .. });
-        self.hear_the_others(is_end, &mut lines);
+        self.hear_the_others(&mut lines);
+        if matches!(step, Step::Close { .. }) {
+            sort_events(&mut lines);
+        }
         lines
     }
 
@@ -190,10 +193,17 @@ impl Driver {
         )
     }
 
+    /// Connects once more with the session of a connection that stands, which the server must end.
+    fn take_over(&mut self, slot: usize, lines: &mut Vec<String>) -> Outcome {
+        let mut old = self.slots[slot].wire.take().ok_or(ClientError::Closed)?;
+        self.connect(slot, 30_000, false, lines)?;
+        let rest = old.receive_rest()?;
+        lines.push(format!("{slot}: the old connection ends after {rest:02x?}"));
+        Ok(())
+    }
+
     /// Events on the way to the others come before the answer to a ping, which also keeps their sessions.
-    ///
-    /// A session's end removes its ephemerals in no order that anybody promises: those events are sorted.
-    fn hear_the_others(&mut self, is_end: bool, lines: &mut Vec<String>) {
+    fn hear_the_others(&mut self, lines: &mut Vec<String>) {
         for slot in 0..SLOTS {
             if self.slots[slot].wire.is_none() {
                 continue;
@@ -203,14 +213,9 @@ impl Driver {
                 op: OpCode::Ping.number(),
                 body: vec![],
             };
-            let mut heard = Vec::new();
-            if let Err(error) = self.send(slot, &[ping], &mut heard) {
-                heard.push(format!("{slot}: the conversation broke: {error}"));
+            if let Err(error) = self.send(slot, &[ping], lines) {
+                lines.push(format!("{slot}: the conversation broke: {error}"));
             }
-            if is_end {
-                heard.sort();
-            }
-            lines.extend(heard);
         }
     }
 
@@ -266,6 +271,17 @@ impl Driver {
         }
         Ok(Some(frame))
     }
+}
+
+/// A session's end removes its ephemerals in no order that anybody promises: events in a row are sorted.
+fn sort_events(lines: &mut [String]) {
+    for row in lines.chunk_by_mut(|one, next| is_event(one) && is_event(next)) {
+        row.sort();
+    }
+}
+
+fn is_event(line: &str) -> bool {
+    line.contains(" event ")
 }
 
 type Outcome = Result<(), ClientError>;

@@ -72,6 +72,17 @@ pub fn set_data(random: &mut Random) -> SetDataRequest<'static> {
     }
 }
 
+/// A setData that nearly fills a frame.
+pub fn large_set_data(random: &mut Random) -> SetDataRequest<'static> {
+    let path = plain_path(random).into();
+    let data = Some(&ZEROS[..1_048_400]);
+    SetDataRequest {
+        path,
+        data,
+        version: -1,
+    }
+}
+
 /// Below the quotas only what 3.4.14 can read: anything else ends its process. (DataTree, StatsTrack)
 fn data_of(path: &str, random: &mut Random) -> Option<&'static [u8]> {
     if path.starts_with("/zookeeper/quota/") {
@@ -123,7 +134,7 @@ fn data(random: &mut Random) -> Option<&'static [u8]> {
     match random.below(40) {
         0..=2 => None,
         3..=6 => Some(b""),
-        7 => Some(&ZEROS[..random.below(ZEROS.len())]),
+        7 => Some(&ZEROS[..random.below(100_000)]),
         _ => Some(&LETTERS[..random.below(LETTERS.len())]),
     }
 }
@@ -173,4 +184,4 @@ const ODD_PATHS: &[&str] = &[
 
 const LETTERS: &[u8; 26] = b"abcdefghijklmnopqrstuvwxyz";
 
-static ZEROS: [u8; 100_000] = [0; 100_000];
+static ZEROS: [u8; 1_048_576] = [0; 1_048_576];

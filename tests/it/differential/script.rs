@@ -25,6 +25,8 @@ pub enum Step {
     Offend { slot: usize, bytes: Vec<u8> },
     /// The end of a session, perhaps with requests before it in the same write.
     Close { slot: usize, requests: Vec<Request> },
+    /// A session is taken over by a second connection while the first one stands.
+    Move { slot: usize },
     /// The connection breaks.
     Drop { slot: usize },
     /// A session is taken up again on a new connection.
@@ -199,7 +201,8 @@ impl Writer {
                 Step::Drop { slot }
             }
             6..=7 => self.offend(slot),
-            8..=12 => {
+            8 => Step::Move { slot },
+            9..=12 => {
                 let request = self.auth();
                 Step::Send {
                     slot,
@@ -262,7 +265,12 @@ impl Writer {
         Step::Offend { slot, bytes }
     }
 
+    /// Credentials; or a token of SASL, which nobody has configured.
     fn auth(&mut self) -> Request {
+        if self.random.chance(10) {
+            let token = [b"token".as_slice(), b""][self.random.below(2)];
+            return Request::new(Xid(1), OpCode::Sasl.number(), token.to_bytes());
+        }
         let user = self
             .random
             .pick(&[b"ann:a".as_slice(), b"bob:b", b"plain", b"", b":"]);
@@ -301,6 +309,10 @@ impl Writer {
             // Cut, so that the record cannot be read.
             body.truncate(self.random.below(body.len().max(1)));
         }
+        if self.random.chance(4) && !body.is_empty() {
+            let place = self.random.below(body.len());
+            body[place] = self.random.next() as u8;
+        }
         let xid = self.xid(slot);
         Request::new(xid, op.number(), body)
     }
@@ -309,6 +321,10 @@ impl Writer {
         match self.random.below(100) {
             0..=24 => (OpCode::Create, material::create(&mut self.random).to_bytes()),
             25..=34 => (OpCode::Delete, self.path_version().to_bytes()),
+            35 if self.random.chance(20) => (
+                OpCode::SetData,
+                material::large_set_data(&mut self.random).to_bytes(),
+            ),
             35..=47 => (OpCode::SetData, material::set_data(&mut self.random).to_bytes()),
             48..=54 => (OpCode::Exists, self.path_watch()),
             55..=63 => (OpCode::GetData, self.path_watch()),
