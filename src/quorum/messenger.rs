@@ -1,5 +1,7 @@
 //! The election's post: votes to bytes and back, and answers for those who ask. (FastLeaderElection.Messenger)
 
+use std::collections::BTreeMap;
+
 use super::cnxn_manager::{Action, Event, QuorumCnxManager};
 use super::link::{LinkEvent, LinkOrder};
 use super::log_once::LogOnce;
@@ -64,6 +66,7 @@ impl Mail {
             standing,
             sender: outgoing.clone(),
             election: heard,
+            answered: BTreeMap::new(),
             told: LogOnce::default(),
         };
         let worker_sender = WorkerSender {
@@ -181,6 +184,8 @@ struct WorkerReceiver {
     standing: Standing,
     sender: Address<Outgoing>,
     election: Address<Heard>,
+    /// What was told last, and when, to those that do not vote.
+    answered: BTreeMap<Sid, (Notification, i64)>,
     told: LogOnce,
 }
 
@@ -194,30 +199,44 @@ impl WorkerReceiver {
             log::info!("Backward compatibility mode, server id={from}");
         }
         let is_voter = self.ensemble.is_voter(from);
-        let is_looking = self.standing.state == ServerState::Looking;
-        let answer = match is_voter {
-            true => self.standing.answer(from, &notification),
-            // Java answers whatever comes; two servers that do not know each other would never stop.
-            false if notification.state == ServerState::Looking => Some(self.standing.notification()),
-            false => None,
-        };
         if is_voter {
             let state = self.standing.state;
             log::info!("Notification: {} {state} (my state)", notification.describe(from));
         }
-        if is_voter && is_looking {
+        if is_voter && self.standing.state == ServerState::Looking {
             self.election.post(Heard { from, notification });
         }
-        if let Some(notification) = answer.filter(|_| from != self.my_id) {
-            log::debug!(
-                "Sending new notification. My id =  {} recipient={from} zxid={} leader={}",
-                self.my_id,
-                notification.zxid,
-                notification.leader
-            );
-            let to = from;
-            self.sender.post(Outgoing { to, notification });
+        let answer = self
+            .standing
+            .answer(self.my_id, &self.ensemble, from, &notification);
+        if let Some(answer) = answer.filter(|answer| is_voter || self.is_due(now, from, answer)) {
+            self.tell(from, answer);
         }
+    }
+
+    fn tell(&self, to: Sid, notification: Notification) {
+        log::debug!(
+            "Sending new notification. My id =  {} recipient={to} zxid={} leader={}",
+            self.my_id,
+            notification.zxid,
+            notification.leader
+        );
+        self.sender.post(Outgoing { to, notification });
+    }
+
+    /// Whether one that does not vote is to be told this now. 3.4.14's observers answer an answer of an earlier
+    /// round than theirs: without a pause the two would go on as fast as the network.
+    fn is_due(&mut self, now: Now, to: Sid, answer: &Notification) -> bool {
+        let known = self.answered.get(&to);
+        let lately = |at_ms: i64| now.elapsed_ms - at_ms < PAUSE_MS;
+        if known.is_some_and(|(last, at_ms)| last == answer && lately(*at_ms)) {
+            return false;
+        }
+        if known.is_none() && self.answered.len() >= MOST_REMEMBERED {
+            self.answered.clear();
+        }
+        self.answered.insert(to, (*answer, now.elapsed_ms));
+        true
     }
 
     fn complain(&mut self, now: Now, from: Sid, length: usize, error: &str) {
@@ -255,6 +274,10 @@ impl Stage for WorkerReceiver {
 
 /// The form of a message before 3.4.0.
 const OLDEST_FORM_BYTES: usize = 28;
+/// The same answer goes to one that does not vote so often at most; it asks every 200 ms at first.
+const PAUSE_MS: i64 = 100;
+/// So many of those are remembered.
+const MOST_REMEMBERED: usize = 64;
 
 #[cfg(test)]
 mod tests;

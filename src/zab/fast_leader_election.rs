@@ -157,7 +157,10 @@ impl FastLeaderElection {
     fn heard(&mut self, now_ms: i64, from: Sid, notification: &Notification, actions: &mut Vec<Action>) {
         if self.search.is_none() {
             // It was on its way while this server settled: the sender still waits for an answer.
-            if let Some(notification) = self.standing.answer(from, notification) {
+            let answer = self
+                .standing
+                .answer(self.my_id, &self.ensemble, from, notification);
+            if let Some(notification) = answer {
                 actions.push(Action::Send {
                     to: from,
                     notification,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::ensemble::QuorumVerifier;
+use crate::ensemble::{Ensemble, QuorumVerifier};
 use crate::proto::notification::{Notification, ServerState};
 use crate::proto::{Epoch, Round, Sid, Zxid};
 
@@ -63,22 +63,34 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// What goes to servers that do not vote whatever they say, and to strangers. (FastLeaderElection)
+    /// Its vote as others hear it.
     ///
-    /// 3.4.14 tells them its vote of the *last* election while it is in one, so that its observers join dead
-    /// leaders; here they hear the vote of this election.
+    /// While it looks for a leader, 3.4.14 tells those that do not vote its vote of the *last* election, so that
+    /// its observers join dead leaders; here they hear the vote of this election.
     pub fn notification(&self) -> Notification {
         self.telling(self.vote)
     }
 
-    /// What goes back to the voter `from` that sent `notification`, if anything. (FastLeaderElection.WorkerReceiver)
-    pub fn answer(&self, from: Sid, notification: &Notification) -> Option<Notification> {
-        if notification.state != ServerState::Looking {
+    /// What this server, `my_id`, answers a server `from` that has sent `heard`, if anything: only those that
+    /// look for a leader ask for an answer. (FastLeaderElection.WorkerReceiver)
+    ///
+    /// Servers that do not vote answer nobody. In 3.4.14 they do, although nobody counts it, and voters answer
+    /// whatever does not vote: the two never stop then.
+    pub fn answer(
+        &self,
+        my_id: Sid,
+        ensemble: &Ensemble,
+        from: Sid,
+        heard: &Notification,
+    ) -> Option<Notification> {
+        let asks = heard.state == ServerState::Looking && from != my_id && ensemble.is_voter(my_id);
+        if !asks {
             return None;
         }
         match self.state {
-            ServerState::Looking => self.knows_better(from, notification).then(|| self.notification()),
-            _ => Some(self.telling(self.vote_for(notification.version))),
+            _ if !ensemble.is_voter(from) => Some(self.notification()),
+            ServerState::Looking => self.knows_better(from, heard).then(|| self.notification()),
+            _ => Some(self.telling(self.vote_for(heard.version))),
         }
     }
 
@@ -113,7 +125,7 @@ impl Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ensemble::Hierarchy;
+    use crate::ensemble::{Hierarchy, Member, Role};
 
     fn vote(peer_epoch: i64, zxid: i64, leader: i64) -> Vote {
         Vote {
@@ -150,6 +162,25 @@ mod tests {
         assert!(vote(1, 9, 1).beats(&vote(1, 1, 2), &verifier));
     }
 
+    /// Voters 1, 2, 3 and observer 4.
+    fn ensemble() -> Ensemble {
+        let member = |sid, role| Member {
+            sid: Sid(sid),
+            host: String::new(),
+            quorum_port: 2888,
+            election_port: 3888,
+            role,
+        };
+        let voters = [1, 2, 3].map(|sid| member(sid, Role::Participant));
+        let members = voters.into_iter().chain([member(4, Role::Observer)]);
+        Ensemble::new(members, QuorumVerifier::majority([1, 2, 3].map(Sid)))
+    }
+
+    /// What server 3 answers.
+    fn answer(standing: &Standing, from: i64, heard: &Notification) -> Option<Notification> {
+        standing.answer(Sid(3), &ensemble(), Sid(from), heard)
+    }
+
     fn asking(version: i32, state: ServerState, round: i64) -> Notification {
         Notification {
             version,
@@ -179,13 +210,14 @@ mod tests {
             (3, ServerState::Following, 3, false),
         ] {
             let standing = standing(leader);
-            let answer = standing.answer(Sid(2), &asking(1, state, round));
+            let told = answer(&standing, 2, &asking(1, state, round));
             let expected = answered.then(|| standing.notification());
-            assert_eq!(answer, expected, "{leader} {state} {round}");
+            assert_eq!(told, expected, "{leader} {state} {round}");
         }
         // Server 1 votes for another: it hears the votes of this round.
-        let answer = standing(3).answer(Sid(1), &asking(1, ServerState::Looking, 4));
-        assert_eq!(answer, None);
+        assert_eq!(answer(&standing(3), 1, &asking(1, ServerState::Looking, 4)), None);
+        let own = asking(1, ServerState::Looking, 3);
+        assert_eq!(answer(&standing(3), 3, &own), None, "one does not ask oneself");
     }
 
     #[test]
@@ -198,13 +230,38 @@ mod tests {
         };
         let looking = |version| asking(version, ServerState::Looking, 9);
         let epoch =
-            |standing: &Standing, version| standing.answer(Sid(2), &looking(version)).map(|n| n.peer_epoch);
+            |standing: &Standing, version| answer(standing, 2, &looking(version)).map(|n| n.peer_epoch);
         assert_eq!(epoch(&standing, 1), Some(Epoch(2)));
         assert_eq!(epoch(&standing, 0), Some(Epoch(1)));
-        assert_eq!(standing.answer(Sid(2), &asking(1, ServerState::Leading, 9)), None);
+        assert_eq!(answer(&standing, 2, &asking(1, ServerState::Leading, 9)), None);
         standing.vote_before_epoch = None;
         assert_eq!(epoch(&standing, 0), Some(Epoch(2)));
-        let answer = standing.answer(Sid(2), &looking(1)).expect("an answer");
-        assert_eq!((answer.version, answer.round), (1, Round(4)));
+        let told = answer(&standing, 2, &looking(1)).expect("an answer");
+        assert_eq!((told.version, told.round), (1, Round(4)));
+    }
+
+    #[test]
+    fn whoever_does_not_vote_is_answered_and_answers_nobody() {
+        for state in [ServerState::Looking, ServerState::Leading, ServerState::Observing] {
+            let standing = Standing {
+                state,
+                round: Round(4),
+                vote: vote(2, 2, 3),
+                vote_before_epoch: None,
+            };
+            let looking = asking(1, ServerState::Looking, 9);
+            for stranger in [4, 99] {
+                assert_eq!(
+                    answer(&standing, stranger, &looking),
+                    Some(standing.notification())
+                );
+                let settled = asking(1, ServerState::Following, 9);
+                assert_eq!(answer(&standing, stranger, &settled), None);
+                assert_eq!(
+                    standing.answer(Sid(stranger), &ensemble(), Sid(1), &looking),
+                    None
+                );
+            }
+        }
     }
 }

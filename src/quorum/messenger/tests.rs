@@ -364,6 +364,7 @@ fn bench(state: ServerState) -> Bench {
         standing,
         sender,
         election,
+        answered: BTreeMap::new(),
         told: LogOnce::default(),
     };
     Bench {
@@ -416,6 +417,38 @@ fn who_looks_is_answered_and_heard_as_the_state_demands() {
         assert_eq!(answer, answered.then_some(Sid(from)), "{case}");
         assert_eq!(was_heard, heard, "{case}");
     }
+}
+
+#[test]
+fn an_observer_that_answers_answers_is_told_the_same_only_now_and_then() {
+    let mut bench = bench(ServerState::Looking);
+    let mut ask = |elapsed_ms| {
+        let now = Now {
+            elapsed_ms,
+            wall_ms: 0,
+        };
+        let message = Notification {
+            version: 1,
+            state: ServerState::Looking,
+            ..bench.receiver.standing.notification()
+        };
+        let letter = ReceiverLetter::Message {
+            from: Sid(4),
+            message: message.to_message(),
+        };
+        bench.receiver.step(now, letter);
+        bench.answers.try_take().is_some()
+    };
+    assert_eq!(
+        [0, 1, 99, 100, 101].map(&mut ask),
+        [true, false, false, true, false]
+    );
+    bench.receiver.standing.round = crate::proto::Round(6);
+    assert_eq!(
+        bench.receive(4, ServerState::Looking, 1).0,
+        Some(Sid(4)),
+        "that is news"
+    );
 }
 
 #[test]

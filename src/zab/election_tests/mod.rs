@@ -243,11 +243,7 @@ impl Hall {
     fn deliver(&mut self, from: Sid, to: Sid, notification: Notification) {
         let Some(standing) = self.standing(to) else { return };
         let is_voter = self.ensemble.is_voter(from);
-        let answer = match is_voter {
-            true => standing.answer(from, &notification),
-            false => Some(standing.notification()),
-        };
-        if let Some(answer) = answer.filter(|_| from != to) {
+        if let Some(answer) = standing.answer(to, &self.ensemble, from, &notification) {
             let (state, round, vote) = (answer.state, answer.round, Vote::from(&answer));
             self.see(format!("{to} answers {from}: {state} in round {round}: {vote}"));
             self.send(to, from, answer);
