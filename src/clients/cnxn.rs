@@ -569,11 +569,8 @@ impl Cnxn {
 /// session transaction, with a timeout of the client's choice. Here it is as unknown as 0 and -1, unless it
 /// cannot be read: then the chain says so, as there.
 fn is_a_client_s(op: OpCode, body: &[u8]) -> bool {
-    match op {
-        OpCode::Notification | OpCode::Error => false,
-        OpCode::CreateSession => i32::from_bytes(body).is_err(),
-        _ => true,
-    }
+    let makes_a_session = op == OpCode::CreateSession && i32::from_bytes(body).is_ok();
+    !makes_a_session && !matches!(op, OpCode::Notification | OpCode::Error)
 }
 
 /// Whether the tree alone answers it.
