@@ -31,16 +31,10 @@ pub enum Command {
 /// What the scripts call besides the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
-    /// A shell for clients. (ZooKeeperMain)
-    Cli,
     /// A load generator.
     Bench,
     /// Removes old snapshots and logs. (PurgeTxnLog)
     Purge,
-    /// Prints a transaction log. (LogFormatter)
-    TxnLog,
-    /// Prints a snapshot. (SnapshotFormatter)
-    Snapshot,
 }
 
 /// A command line that says nothing known. The process prints it to stderr and ends with code 2.
@@ -73,11 +67,8 @@ pub fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> 
     let command = match name.as_str() {
         _ if matches.opt_present("help") => Command::Print(usage(&options)),
         "server" => server(arguments, &mut properties)?,
-        "cli" => tool(Tool::Cli, arguments, &mut properties),
         "bench" => tool(Tool::Bench, arguments, &mut properties),
         "purge" => tool(Tool::Purge, arguments, &mut properties),
-        "txnlog" => tool(Tool::TxnLog, arguments, &mut properties),
-        "snapshot" => tool(Tool::Snapshot, arguments, &mut properties),
         "options" if arguments.is_empty() => Command::Options,
         "version" if arguments.is_empty() => Command::Print(version()),
         "help" if arguments.is_empty() => Command::Print(usage(&options)),
@@ -161,7 +152,6 @@ fn read_environment(
 ) -> (SystemProperties, Vec<Note>) {
     let variables: &[&'static str] = match command {
         Command::Server(_) => &["SERVER_JVMFLAGS", "JVMFLAGS"],
-        Command::Tool(Tool::Cli, _) => &["CLIENT_JVMFLAGS", "JVMFLAGS"],
         Command::Tool(..) => &["JVMFLAGS"],
         Command::Options | Command::Print(_) => &[],
     };
@@ -235,11 +225,8 @@ const COMMANDS: &str = "Usage: oxkeeper [-Dkey=value ...] COMMAND [ARGUMENTS]
 
 Commands:
     server      run a server
-    cli         talk to a server
     bench       measure servers
     purge       remove old snapshots and transaction logs
-    txnlog      print a transaction log
-    snapshot    print a snapshot
     options     print all keys of zoo.cfg and all properties
     version     print the version";
 
@@ -288,16 +275,10 @@ mod tests {
     #[test]
     fn tools_get_their_arguments_untouched() {
         for (line, tool, rest) in [
-            (
-                "cli -server a:2181 create /n -Dx",
-                Tool::Cli,
-                "-server a:2181 create /n -Dx",
-            ),
-            ("cli -Djute.maxbuffer=9 ls /", Tool::Cli, "ls /"),
             ("bench --help", Tool::Bench, "--help"),
+            ("bench -Djute.maxbuffer=9 -s a:2181", Tool::Bench, "-s a:2181"),
+            ("bench -s a:2181 -Dx", Tool::Bench, "-s a:2181 -Dx"),
             ("purge /log /snap -n 3", Tool::Purge, "/log /snap -n 3"),
-            ("txnlog -d log.1", Tool::TxnLog, "-d log.1"),
-            ("snapshot", Tool::Snapshot, ""),
         ] {
             assert_eq!(command(line), Command::Tool(tool, words(rest)), "{line}");
         }
@@ -360,7 +341,6 @@ mod tests {
         let environment = [
             ("SERVER_JVMFLAGS", "-Xmx1g -Da=server -Db=server -Dc=server"),
             ("JVMFLAGS", " -Db=both -server  -Dc=both "),
-            ("CLIENT_JVMFLAGS", "-Da=client"),
         ];
         let invocation = parsed_with("-Dc=line server -Dd=x=y -De", &environment).expect("good");
         let values =
@@ -370,11 +350,6 @@ mod tests {
         assert_eq!(
             notes,
             ["Of SERVER_JVMFLAGS and JVMFLAGS only -Dkey=value has an effect; ignored: -Xmx1g -server"]
-        );
-        let cli = parsed_with("cli", &environment).expect("good");
-        assert_eq!(
-            (cli.system.get("a"), cli.system.get("b")),
-            (Some("client"), Some("both"))
         );
         let purge = parsed_with("purge", &environment).expect("good");
         assert_eq!(

@@ -35,10 +35,6 @@ fn obey(
         }
         Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
         Command::Tool(Tool::Purge, arguments) => tools::purge::run(&arguments),
-        Command::Tool(tool, _) => {
-            eprintln!("oxkeeper: {tool:?} is not part of this version yet");
-            ExitCode::BadConfig
-        }
         Command::Options => print(&oxkeeper::config::options::reference()),
         Command::Print(text) => print(&text),
     }
