@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::auth::{AuthRefusal, ip_identity};
-use crate::proto::requests::{AuthPacket, RequestHeader};
-use crate::proto::{ConnId, Decode, ErrorCode, Id, OpCode, Reader, SessionId, Xid, Zxid};
+use crate::auth::ip_identity;
+use crate::proto::requests::RequestHeader;
+use crate::proto::{ConnId, Decode, ErrorCode, OpCode, Reader, SessionId, Xid, Zxid};
 use crate::request::{Identities, Origin, Outcome, ReplyEntry, Request};
 use crate::runtime::Now;
 
@@ -28,7 +28,7 @@ pub struct Cnxn {
     pub(super) is_old: bool,
     pub(super) session: SessionId,
     pub(super) timeout_ms: i32,
-    identities: Identities,
+    pub(super) identities: Identities,
     /// The beginning of a frame that has not come whole, and what came while nothing was to be read.
     input: Vec<u8>,
     outbox: Outbox,
@@ -212,6 +212,8 @@ impl Cnxn {
         }
         match entry.outcome {
             Outcome::Event => self.outbox.push(frame),
+            // Its session was refused on the way: it never saw a request answered, but a handshake.
+            Outcome::Answer if self.state == State::Waiting => self.finish_handshake(false, round),
             Outcome::Answer => self.answer(entry, frame, round.now),
             Outcome::AnswerAndClose => {
                 self.answer(entry, frame, round.now);
@@ -474,77 +476,7 @@ impl Cnxn {
         });
     }
 
-    /// Credentials. (ZooKeeperServer.processPacket)
-    fn on_auth(&mut self, xid: Xid, body: &[u8], round: &mut Round<'_>) -> Result<(), Hangup> {
-        let now_ms = round.now.elapsed_ms;
-        let remote = JavaAddress(self.remote);
-        round.quiet.say(
-            Line::Auth,
-            log::Level::Info,
-            now_ms,
-            format_args!("got auth packet {remote}"),
-        );
-        let packet = AuthPacket::from_bytes(body)?;
-        let scheme = packet.scheme.as_deref().unwrap_or("null");
-        match self.prove(scheme, packet.auth, round) {
-            Ok(identities) => {
-                self.identities = identities;
-                round.quiet.say(
-                    Line::Auth,
-                    log::Level::Info,
-                    now_ms,
-                    format_args!("auth success {remote}"),
-                );
-                self.ask(xid, Asked::Header(Zxid(0), ErrorCode::Ok), round);
-            }
-            Err(refusal) => {
-                round
-                    .quiet
-                    .say(Line::Auth, log::Level::Warn, now_ms, format_args!("{refusal}"));
-                self.ask(xid, Asked::Header(Zxid(0), ErrorCode::AuthFailed), round);
-                self.state = State::Closing;
-            }
-        }
-        Ok(())
-    }
-
-    /// Who this connection is with these credentials, too. Null credentials prove nothing but an address.
-    fn prove(&self, scheme: &str, auth: Option<&[u8]>, round: &Round<'_>) -> Result<Identities, AuthRefusal> {
-        let failed = || AuthRefusal::Failed {
-            scheme: scheme.to_owned(),
-        };
-        if auth.is_none() && scheme == "digest" {
-            return Err(failed());
-        }
-        let proven = round
-            .rules
-            .auth
-            .authenticate(scheme, auth.unwrap_or_default(), self.remote.ip())?;
-        let fresh: Vec<Id> = proven
-            .into_iter()
-            .filter(|id| !self.identities.contains(id))
-            .collect();
-        if self.identities.len() + fresh.len() > MOST_IDENTITIES {
-            return Err(failed());
-        }
-        Ok(self.identities.iter().cloned().chain(fresh).collect())
-    }
-
-    /// A SASL token. Without a login context 3.4.14 says so in its log, and answers a null token.
-    fn on_sasl(&mut self, xid: Xid, body: &[u8], round: &mut Round<'_>) -> Result<(), Hangup> {
-        <&[u8]>::from_bytes(body)?;
-        let text = "cnxn.saslServer is null: cnxn object did not initialize its saslServer properly.";
-        round.quiet.say(
-            Line::Unknown,
-            log::Level::Error,
-            round.now.elapsed_ms,
-            format_args!("{text}"),
-        );
-        self.ask(xid, Asked::SaslToken, round);
-        Ok(())
-    }
-
-    fn ask(&mut self, xid: Xid, asked: Asked, round: &mut Round<'_>) {
+    pub(super) fn ask(&mut self, xid: Xid, asked: Asked, round: &mut Round<'_>) {
         let received_ms = round.now.elapsed_ms;
         round.wishes.asks.push(Ask {
             conn: self.id,
@@ -589,8 +521,6 @@ pub const MOST_UNSENT_BYTES: usize = 64 * 1024 * 1024;
 /// So many reads of one connection are answered in one round. What they will weigh is not known before, so the
 /// rest waits until it is seen whether the client takes the answers.
 const MOST_ASKS: usize = 64;
-/// More identities are not taken on: every request carries them.
-const MOST_IDENTITIES: usize = 256;
 /// SelectionKey.OP_WRITE, which `cons` shows.
 const INTEREST_WRITE: u8 = 4;
 

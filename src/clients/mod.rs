@@ -28,6 +28,7 @@ pub mod address;
 pub mod ask;
 pub mod cnxn;
 mod cnxn_stats;
+mod credentials;
 pub mod environment;
 pub mod four_letter_words;
 mod handshake;

@@ -511,8 +511,7 @@ fn close(conn: ConnId, table: &mut Table, desk: &mut Desk) {
         return;
     };
     if socket.cnxn.fate() != Fate::Close {
-        // A failure here changes nothing: the connection ends.
-        drop(socket.stream.write(socket.cnxn.unsent()));
+        write(&mut socket, desk);
     }
     desk.forget_watches(conn);
     desk.status.count_connections(-1);

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::*;
 use crate::auth::Auth;
+use crate::clients::credentials::MOST_IDENTITIES;
 use crate::clients::{Quiet, Rules, WhiteList, Wishes};
 use crate::proto::Encode;
-use crate::proto::requests::{ConnectRequest, PathWatch};
+use crate::proto::requests::{AuthPacket, ConnectRequest, PathWatch};
 use crate::request::Sessions;
 use crate::request::reply::write_frame;
 use crate::request::sessions::password_of;
@@ -199,6 +200,18 @@ fn a_session_is_made_by_the_chain_and_told_with_its_password() {
     assert_eq!(sent, expected.concat());
     bench.feed(&[]);
     assert_eq!(bench.asked(), [(1, &Asked::Read(OpCode::Exists, 0..7))]);
+}
+
+#[test]
+fn a_session_that_ends_before_it_begins_is_refused() {
+    let mut bench = Bench::new();
+    bench.feed(&hello(0, Zxid(0)));
+    bench.reply(Outcome::Answer, Xid(0), OpCode::Error, b"an answer to no request");
+    let refusal = [&37.to_bytes()[..], &[0; 16], &16.to_bytes(), &[0; 17]].concat();
+    assert_eq!(
+        (bench.drain(), bench.cnxn.fate()),
+        (refusal, Fate::CloseWhenWritten)
+    );
 }
 
 #[test]
