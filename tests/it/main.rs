@@ -3,6 +3,7 @@
 mod better;
 mod differential;
 mod durability;
+mod hostile;
 mod scripts;
 mod server;
 mod sessions;
