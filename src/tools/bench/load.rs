@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 
-use crate::proto::Xid;
+use crate::proto::requests::RequestHeader;
 use crate::proto::responses::ReplyHeader;
+use crate::proto::{Encode, OpCode, Xid};
 use crate::runtime::time::Stopwatch;
 
 use super::options::Span;
@@ -105,6 +106,7 @@ impl Load {
             self.tally
                 .fault(format!("connection with {unanswered} requests unanswered"));
         }
+        self.lanes.iter_mut().for_each(Lane::say_goodbye);
         Ok(())
     }
 
@@ -199,6 +201,16 @@ impl Lane {
             };
             self.sent.push_back(Sent { xid, at_ns, is_read });
             *left -= 1;
+        }
+    }
+
+    /// Ends the session, so that nothing of it is left for its timeout. Whether it arrives is not looked at.
+    fn say_goodbye(&mut self) {
+        if !self.is_broken && self.unsent.is_empty() {
+            8i32.encode(&mut self.unsent);
+            let op = OpCode::CloseSession.number();
+            RequestHeader { xid: Xid(1), op }.encode(&mut self.unsent);
+            drop(self.flush());
         }
     }
 
