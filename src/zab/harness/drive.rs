@@ -5,8 +5,8 @@ use crate::proto::{Epoch, LinkId, Zxid};
 use crate::zab::testing::txn;
 use crate::zab::{LeaderAction, LeaderEvent, LearnerAction, LearnerEvent};
 
+use super::World;
 use super::node::{Fault, Role, Wire};
-use super::{VOTERS, World};
 
 impl World {
     // What the disk and the chain do.
@@ -104,7 +104,7 @@ impl World {
                     self.acked(node, zxid);
                     self.leader_event(node, LeaderEvent::Logged(zxid));
                 }
-                Role::Learning(_, link) if node < VOTERS => {
+                Role::Learning(_, link) if node < self.voters => {
                     let link = *link;
                     self.acked(node, zxid);
                     self.send_up(link, QuorumPacket::plain(PacketType::Ack, zxid));
