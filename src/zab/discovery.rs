@@ -17,6 +17,16 @@ pub struct Summary {
     pub last: Zxid,
 }
 
+impl Summary {
+    /// What a disk says. Whoever has a transaction of an epoch has all that the epoch began with, also if it was
+    /// cut off before it could write the epoch down: it counts as one of that epoch, or it could win with less
+    /// than it has. `currentEpoch` is to follow before anything is said.
+    pub fn of_disk(current: Epoch, last: Zxid) -> Summary {
+        let current = current.max(last.epoch());
+        Summary { current, last }
+    }
+}
+
 /// A learner has what the leader lacks: it must not follow, or it would be cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error(

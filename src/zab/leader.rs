@@ -45,14 +45,18 @@ enum Reign {
 }
 
 impl Leader {
-    /// An elected server begins to lead. `accepted` and `mine` are what its disk says.
+    /// An elected server begins to lead. `accepted` and `written` are what its disk says.
     pub fn start(
         rules: LeaderRules,
         accepted: Epoch,
-        mine: Summary,
+        written: Summary,
         now_ms: i64,
         out: &mut Vec<LeaderAction>,
     ) -> Leader {
+        let mine = Summary::of_disk(written.current, written.last);
+        if mine != written {
+            out.push(LeaderAction::SaveCurrentEpoch(mine.current));
+        }
         let deadline_ms = now_ms + rules.tick_ms * rules.init_limit_ticks;
         let mut leader = Leader {
             phase: Reign::Rising { deadline_ms },
@@ -296,7 +300,8 @@ impl Leader {
         // and it waits until they are decided; then they are part of the history.
         self.proposals.ack_through(sid, last);
         self.decide(history, now_ms, out);
-        if self.proposals.is_outstanding(last) {
+        let is_waiting = self.learners[&link].phase() == Phase::Acknowledged(last);
+        if !is_waiting || self.proposals.is_outstanding(last) {
             return;
         }
         let applied = history.applied();

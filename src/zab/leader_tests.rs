@@ -138,6 +138,18 @@ fn from_election_to_reign_each_promise_is_on_the_disk_first() {
 }
 
 #[test]
+fn a_leader_with_a_transaction_of_an_epoch_is_in_it() {
+    let written = Summary {
+        current: Epoch(3),
+        last: zxid(4, 2),
+    };
+    let mut out = Vec::new();
+    let leader = Leader::start(rules(), Epoch(4), written, 0, &mut out);
+    assert_eq!(lines(&mut out), ["current 4"]);
+    assert_eq!(leader.mine.current, Epoch(4));
+}
+
+#[test]
 fn all_that_wait_are_told_when_the_quorum_is_there() {
     let mut script = Script::new();
     assert_eq!(script.join(4), [""; 0]);
@@ -329,6 +341,26 @@ fn who_comes_with_proposals_that_are_not_decided_waits_for_them() {
             "22 <- DIFF 0x500000002",
             "22 <- PROPOSAL 0x500000003",
             "22 <- NEWLEADER 0x500000000",
+        ]
+    );
+}
+
+/// Its own log was the last that was missing: it is told the outcome once.
+#[test]
+fn who_decides_by_coming_is_synchronised_once() {
+    let mut script = Script::reigning();
+    script.propose(1);
+    script.on(LeaderEvent::Logged(zxid(5, 1)));
+    script.on(LeaderEvent::Down(LinkId(2)));
+    script.on(LeaderEvent::Connected(LinkId(22)));
+    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2));
+    script.packet(22, info);
+    assert_eq!(
+        script.packet(22, QuorumPacket::ack_epoch(None, zxid(5, 1))),
+        [
+            "commit 0x500000001",
+            "22 <- DIFF 0x500000001",
+            "22 <- NEWLEADER 0x500000000"
         ]
     );
 }

@@ -12,6 +12,7 @@ use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{ConnId, Decode, Epoch, Malformed, Reader, SessionId, Sid, Zxid};
 
+use super::discovery::Summary;
 use super::learner_sync::{LearnerSync, Synced};
 use super::sync_plan::goes_on;
 
@@ -218,6 +219,11 @@ impl Learner {
     }
 
     fn introduce(&mut self, out: &mut Vec<LearnerAction>) {
+        let summary = Summary::of_disk(self.start.current, self.start.last);
+        if summary.current != self.start.current {
+            self.start.current = summary.current;
+            out.push(LearnerAction::SaveCurrentEpoch(summary.current));
+        }
         let kind = match self.rules.role {
             Role::Participant => PacketType::FollowerInfo,
             Role::Observer => PacketType::ObserverInfo,

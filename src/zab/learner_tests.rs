@@ -87,6 +87,29 @@ fn a_promise_is_on_the_disk_before_it_is_given() {
     assert!(matches!(script.learner.phase, Phase::Head(Epoch(5), false)));
 }
 
+/// It was cut off between the first proposal of epoch 4 and NEWLEADER: others may count what it has.
+#[test]
+fn who_has_a_transaction_of_an_epoch_is_in_it() {
+    let rules = Script::new(Role::Participant).learner.rules;
+    let start = LearnerStart {
+        accepted: Epoch(4),
+        current: Epoch(3),
+        last: zxid(4, 2),
+        refetch: None,
+    };
+    let mut learner = Learner::new(rules, start);
+    let mut out = Vec::new();
+    learner.on(0, LearnerEvent::Connected, &mut out);
+    learner.on(
+        0,
+        LearnerEvent::Packet(QuorumPacket::leader_info(Epoch(5))),
+        &mut out,
+    );
+    let promise = LearnerAction::Send(QuorumPacket::ack_epoch(Some(Epoch(4)), zxid(4, 2)));
+    assert_eq!(out.first(), Some(&LearnerAction::SaveCurrentEpoch(Epoch(4))));
+    assert_eq!(out.last(), Some(&promise));
+}
+
 #[test]
 fn a_promise_counts_once_and_is_never_taken_back() {
     let mut again = Script::new(Role::Participant);

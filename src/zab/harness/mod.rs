@@ -203,7 +203,7 @@ impl World {
             }
             let best = voters.iter().copied().max_by_key(|&n| {
                 let disk = &self.nodes[n].disk;
-                (disk.current, disk.last(), n)
+                (Summary::of_disk(Epoch(disk.current), disk.last()), n)
             });
             let leader = if self.strikes(3) {
                 voters[self.draw(voters.len())]
@@ -336,6 +336,18 @@ impl World {
         self.links.values().all(is_idle) && self.nodes.iter().all(|n| n.serves && n.applied == self.history)
     }
 
+    /// Whoever has accepted a later epoch from a leader that came to nothing cannot join a standing one, as in
+    /// 3.4.14, until that is restarted.
+    fn restart_left_behind(&mut self) {
+        let accepted = self.nodes.iter().map(|n| n.disk.accepted).max().unwrap_or(0);
+        for node in 0..self.voters {
+            if matches!(self.nodes[node].role, Role::Leading(_)) && self.nodes[node].disk.accepted < accepted
+            {
+                self.end_role(node);
+            }
+        }
+    }
+
     /// Storm, then calm. Everything that is wrong, and what was seen on the way.
     fn run(mut self) -> (Vec<String>, BTreeSet<&'static str>) {
         for _ in 0..STORM_STEPS {
@@ -345,6 +357,7 @@ impl World {
             }
         }
         self.calm = true;
+        self.restart_left_behind();
         let mut left = 60_000;
         while !self.is_settled() && left > 0 && self.wrong.is_empty() {
             self.step();
