@@ -41,15 +41,16 @@ impl Gate {
         }
     }
 
-    /// Opens: requests go to this chain from now on.
+    /// Opens: requests go to this chain from now on. What the chain before it took and never answered is
+    /// forgotten; what it answered late has been counted out by then.
     pub fn open(&self, serving: Serving) {
+        self.in_process.store(0, Relaxed);
         *self.lock() = Some(Arc::new(serving));
     }
 
     /// Closes. The chain ends when the last borrower of [`Gate::serving`] has let go.
     pub fn close(&self) {
         *self.lock() = None;
-        self.in_process.store(0, Relaxed);
     }
 
     /// What serves, if anything does. Not to be kept longer than one round of a loop.

@@ -5,7 +5,6 @@ mod differential;
 mod durability;
 mod hostile;
 mod scripts;
-mod server;
 mod sessions;
 mod support;
 mod tidy;

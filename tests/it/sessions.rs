@@ -5,7 +5,8 @@ use oxkeeper::proto::requests::{CreateRequest, PathVersion, PathWatch, SetDataRe
 use oxkeeper::proto::{Acl, Encode, ErrorCode, EventType, OpCode, Reader, Xid};
 use oxkeeper::tools::client::{Client, Event, Handshake, Incoming};
 
-use super::server::{Server, wait_until};
+use crate::support::configured::Configured;
+use crate::support::{LONG, wait_until};
 
 fn exists(client: &mut Client, path: &str) -> Xid {
     client.send(OpCode::Exists, |out| {
@@ -34,7 +35,7 @@ fn event(kind: EventType, path: &str) -> Event {
 
 #[test]
 fn events_come_before_the_reads_that_see_the_change() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let (mut writer, mut reader) = (server.client(), server.client());
     create(&mut writer, "/w", 0);
     for round in 0..200 {
@@ -69,7 +70,7 @@ fn events_come_before_the_reads_that_see_the_change() {
 
 #[test]
 fn watches_are_set_again_and_missed_events_come_first() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut client = server.client();
     create(&mut client, "/a", 0);
     let seen = client.ping().expect("alive");
@@ -105,7 +106,7 @@ fn watches_are_set_again_and_missed_events_come_first() {
 
 #[test]
 fn an_ephemeral_lives_as_long_as_its_session() {
-    let mut server = Server::start(&["tickTime=200"]);
+    let mut server = Configured::start(&["tickTime=200"]);
     let mut watcher = server.client();
     let mut leaving = server
         .connect(&Handshake::with_timeout(1_000))
@@ -161,7 +162,7 @@ fn an_ephemeral_lives_as_long_as_its_session() {
 
 #[test]
 fn a_multi_is_all_or_nothing() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut client = server.client();
     let make = |path: &'static str| {
         MultiOp::Create(CreateRequest {
@@ -194,7 +195,7 @@ fn a_multi_is_all_or_nothing() {
 
 #[test]
 fn an_orderly_end_answers_what_it_has_taken() {
-    let mut server = Server::start(&[]);
+    let mut server = Configured::start(&[]);
     let mut client = server.client();
     create(&mut client, "/n", 0);
     let xids: Vec<Xid> = (0..500)
@@ -212,13 +213,13 @@ fn an_orderly_end_answers_what_it_has_taken() {
     client.wire().flush().expect("sent");
     let first = client.receive_reply(xids[0]).expect("an answer");
     assert_eq!(first.error, ErrorCode::Ok);
-    assert_eq!(server.terminate().code(), Some(0));
+    assert_eq!(server.terminate(), Some(0));
     let mut answered = 1;
     while let Ok(Incoming::Reply(reply)) = client.receive() {
         assert_eq!(reply.xid, xids[answered]);
         answered += 1;
     }
-    server.kill_and_restart();
+    server.start_again();
     let mut reader = server.client();
     let (names, _) = reader
         .get_children2("/n", false)
@@ -233,7 +234,7 @@ fn an_orderly_end_answers_what_it_has_taken() {
 
 #[test]
 fn thousands_of_requests_in_flight_come_back_in_their_order() {
-    let server = Server::start(&["globalOutstandingLimit=10"]);
+    let server = Configured::start(&["globalOutstandingLimit=10"]);
     let mut client = server.client();
     create(&mut client, "/n", 0);
     let mut xids = Vec::new();
@@ -272,7 +273,7 @@ fn thousands_of_requests_in_flight_come_back_in_their_order() {
 /// Waits for an event while the session is kept alive.
 fn wait_event_while_alive(client: &mut Client, expected: Event) {
     let mut came = None;
-    wait_until("the event", || {
+    wait_until("the event", LONG, || {
         client.ping().expect("alive");
         came = client.event();
         came.is_some()

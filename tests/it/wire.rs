@@ -5,11 +5,12 @@ use oxkeeper::proto::requests::PathWatch;
 use oxkeeper::proto::{Acl, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
 use oxkeeper::tools::client::{Client, Granted, Handshake, Incoming};
 
-use super::server::{Server, wait_until};
+use crate::support::configured::Configured;
+use crate::support::{LONG, wait_until};
 
 #[test]
 fn handshakes_of_all_kinds_get_their_answers() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let usual = Handshake::default();
     let odd = Handshake {
         protocol_version: -7,
@@ -52,7 +53,7 @@ fn handshakes_of_all_kinds_get_their_answers() {
 
 #[test]
 fn a_client_that_has_seen_the_future_is_closed_without_an_answer() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let hello = Handshake {
         last_zxid_seen: Zxid(1_000),
         ..Handshake::default()
@@ -67,7 +68,7 @@ fn a_client_that_has_seen_the_future_is_closed_without_an_answer() {
 
 #[test]
 fn a_session_is_renewed_with_its_password_only() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut first = server.client();
     let granted = first.session().clone();
     let refusal = Granted {
@@ -103,7 +104,7 @@ fn a_session_is_renewed_with_its_password_only() {
 
 #[test]
 fn frames_are_bounded_as_in_java() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut client = server.client();
     // The header takes 8 bytes, path and lengths 4 + 2 + 4 + 4.
     let data = vec![b'x'; 1_048_575 - 8 - 14];
@@ -126,7 +127,7 @@ fn frames_are_bounded_as_in_java() {
 
 #[test]
 fn bytes_may_come_one_by_one() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut wire = server.wire();
     let mut bytes = 45i32.to_bytes();
     Handshake::default().encode(&mut bytes);
@@ -143,7 +144,7 @@ fn bytes_may_come_one_by_one() {
 
 #[test]
 fn words_share_the_port() {
-    let server = Server::start(&["maxClientCnxns=10"]);
+    let server = Configured::start(&["maxClientCnxns=10"]);
     assert_eq!(server.word(b"ruok"), "imok");
     assert_eq!(server.word(b"ruok and much more\r\n"), "imok");
     assert_eq!(server.word(b"isro"), "rw");
@@ -171,7 +172,7 @@ fn words_share_the_port() {
 
 #[test]
 fn the_white_list_is_the_operator_s() {
-    let server = Server::start(&["4lw.commands.whitelist=wchc, mntr"]);
+    let server = Configured::start(&["4lw.commands.whitelist=wchc, mntr"]);
     assert_eq!(
         server.word(b"ruok"),
         "ruok is not executed because it is not in the whitelist.\n"
@@ -190,7 +191,7 @@ fn the_white_list_is_the_operator_s() {
 
 #[test]
 fn one_address_has_its_share_of_connections() {
-    let server = Server::start(&["maxClientCnxns=3"]);
+    let server = Configured::start(&["maxClientCnxns=3"]);
     let clients: Vec<Client> = (0..3).map(|_| server.client()).collect();
     assert!(
         server
@@ -204,14 +205,14 @@ fn one_address_has_its_share_of_connections() {
             .contains("Too many connections from /127.0.0.1 - max is 3")
     );
     clients.into_iter().for_each(|client| drop(client.close()));
-    wait_until("there is room again", || {
+    wait_until("there is room again", LONG, || {
         server.connect(&Handshake::default()).is_ok()
     });
 }
 
 #[test]
 fn unknown_operations_are_refused_and_closed() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     for op in [0, -1, -10, 10, 15, 22, 103, 107, i32::MAX] {
         let mut client = server.client();
         client.send_as(Xid(77), op, |out| out.extend_from_slice(b"anything"));
@@ -227,7 +228,7 @@ fn unknown_operations_are_refused_and_closed() {
 
 #[test]
 fn unreadable_requests_are_answered_and_the_connection_stays() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut client = server.client();
     let ops = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14, 101].map(|op| OpCode::of(op).expect("an operation"));
     for op in ops {
@@ -251,7 +252,7 @@ fn unreadable_requests_are_answered_and_the_connection_stays() {
 
 #[test]
 fn a_null_acl_is_an_error_of_form_and_an_empty_one_of_content() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut client = server.client();
     let mut body = Vec::new();
     "/a".encode(&mut body);
@@ -269,7 +270,7 @@ fn a_null_acl_is_an_error_of_form_and_an_empty_one_of_content() {
 
 #[test]
 fn malformed_headers_close() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     for frame in [&b""[..], b"\0\0\0", b"\0\0\0\x01\0\0\0"] {
         let mut client = server.client();
         client.wire().queue_frame(|out| out.extend_from_slice(frame));
@@ -282,7 +283,7 @@ fn malformed_headers_close() {
 
 #[test]
 fn credentials_are_answered_at_once_and_wrong_ones_close() {
-    let server = Server::start(&[]);
+    let server = Configured::start(&[]);
     let mut client = server.client();
     assert_eq!(
         client.add_auth("digest", b"user:secret").expect("an answer"),
@@ -314,13 +315,13 @@ fn credentials_are_answered_at_once_and_wrong_ones_close() {
 
 #[test]
 fn who_does_not_read_is_bounded_and_others_are_served() {
-    let server = Server::start(&["maxClientCnxns=0"]);
+    let server = Configured::start(&["maxClientCnxns=0"]);
     let mut deaf = server.client();
     let data = vec![b'x'; 1_000_000];
     deaf.create("/big", &data, &Acl::open(), 0)
         .expect("an answer")
         .expect("created");
-    let before_kib = resident_kib(server.pid());
+    let before_kib = server.resident_kib();
     for _ in 0..5_000 {
         let request = PathWatch {
             path: "/big".into(),
@@ -333,7 +334,7 @@ fn who_does_not_read_is_bounded_and_others_are_served() {
     for _ in 0..100 {
         other.ping().expect("served");
     }
-    let grown_kib = resident_kib(server.pid()).saturating_sub(before_kib);
+    let grown_kib = server.resident_kib().saturating_sub(before_kib);
     assert!(
         grown_kib < 200_000,
         "{grown_kib} KiB for 5 GB of answers that nobody reads"
@@ -348,7 +349,7 @@ fn who_does_not_read_is_bounded_and_others_are_served() {
 
 #[test]
 fn a_flood_of_bad_connections_disturbs_nobody_and_fills_no_log() {
-    let server = Server::start(&["maxClientCnxns=0"]);
+    let server = Configured::start(&["maxClientCnxns=0"]);
     let mut client = server.client();
     for number in 0..3_000u32 {
         let mut wire = server.wire();
@@ -357,7 +358,9 @@ fn a_flood_of_bad_connections_disturbs_nobody_and_fills_no_log() {
         drop(wire.send_bytes(&garbage[..1 + number as usize % 8]));
     }
     client.ping().expect("served");
-    wait_until("all are gone", || server.figure("zk_num_alive_connections") == 2);
+    wait_until("all are gone", LONG, || {
+        server.figure("zk_num_alive_connections") == 2
+    });
     let log = server.log();
     let lines = log
         .lines()
@@ -365,12 +368,4 @@ fn a_flood_of_bad_connections_disturbs_nobody_and_fills_no_log() {
         .count();
     assert!(lines <= 1_500, "{lines} lines");
     client.close().expect("an answer").expect("closed");
-}
-
-/// How much memory a process has, KiB.
-fn resident_kib(pid: u32) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process lives");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let text = line.expect("a line of its memory").trim().trim_end_matches(" kB");
-    text.parse().expect("a number")
 }
