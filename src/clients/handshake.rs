@@ -5,7 +5,7 @@ use crate::proto::requests::ConnectRequest;
 use crate::proto::responses::ConnectResponse;
 use crate::proto::{Decode, Encode, OpCode, Reader, SessionId, Xid};
 use crate::request::reply::write_frame;
-use crate::request::sessions::{password_matches, password_of};
+use crate::request::sessions::{Renewal, password_matches, password_of};
 
 use super::address::JavaAddress;
 use super::cnxn::{Cnxn, State};
@@ -94,11 +94,12 @@ impl Cnxn {
             return self.finish_handshake(false, round);
         }
         round.wishes.taken.push((session, self.id));
-        let alive = hosting
-            .sessions
-            .touch(session, self.timeout_ms, round.now.elapsed_ms)
-            && hosting.sessions.set_owner(session, None).is_ok();
-        self.finish_handshake(alive, round);
+        let now_ms = round.now.elapsed_ms;
+        match hosting.sessions.renew(self.id, session, self.timeout_ms, now_ms) {
+            Renewal::Alive => self.finish_handshake(true, round),
+            Renewal::Over => self.finish_handshake(false, round),
+            Renewal::Asked => self.state = State::Waiting,
+        }
     }
 
     /// Answers the handshake, and begins to read requests if the session is alive.

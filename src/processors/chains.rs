@@ -1,9 +1,25 @@
-//! The chains of request processors, one for each role. So far one:
+//! The chains of request processors, one for each role.
 //!
 //! ```text
-//! standalone   client loop ──> PrepRequestProcessor ──> SyncRequestProcessor ──> FinalRequestProcessor ──> client loop
-//!              SessionTracker ──┘                         └──> Snapshot Thread
+//! standalone  client loop ──> Prep ──> Sync ──> Final ──> client loop
+//!             SessionTracker ──┘        └──> Snapshot
+//!
+//! leader      client loop ──> Prep ──> Proposal ──1──> Commit ──────────────> Final ──> client loop
+//!             learners ────────┤          ├──2──> leader: propose   ^ decided
+//!             SessionTracker ──┘          └──3──> Sync ──> Ack ──> leader: logged
+//!                                                  └──> Snapshot
+//!
+//! follower    client loop ──> Follower ──1──> Commit ───────────────────────> Final ──> client loop
+//!                                └──2──> leader: REQUEST        ^ COMMIT
+//!             leader: PROPOSAL ──> Sync ──> SendAck ──> leader: ACK
+//!                                   └──> Snapshot
+//!
+//! observer    client loop ──> Observer ──1──> Commit ───────────────────────> Final ──> client loop
+//!                                └──2──> leader: REQUEST        ^ INFORM
+//!             leader: INFORM ──> Sync (if it keeps a log) ──> Snapshot
 //! ```
+//!
+//! 1 before 2 before 3: whoever decides on a request hears of it after those who wait for the decision.
 //!
 //! A chain ends from its head: when the last address of the first inbox is dropped, each stage drains its
 //! inbox, says its last words and thereby closes the next.
@@ -11,15 +27,23 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use crate::auth::Auth;
-use crate::request::{Clients, Request, Sessions, Status};
-use crate::runtime::{Address, Clock, Crew, Disk, Inbox, Runtime};
+use crate::proto::Zxid;
+use crate::proto::packet::QuorumPacket;
+use crate::proto::txn::LoggedTxn;
+use crate::request::{Clients, Prepared, Request, Sessions, Status};
+use crate::runtime::{Address, Clock, Crew, Disk, Flow, Inbox, Now, Runtime, Stage};
 use crate::storage::{Database, Dirs, LogWriter};
 
+use super::ack::{AckRequestProcessor, SendAckRequestProcessor};
+use super::commit::{Commit, CommitLetter, CommitProcessor, foreign};
 use super::expiry::ExpiryStage;
 use super::final_processor::{FinalLinks, FinalRequestProcessor};
+use super::follower::LearnerRequestProcessor;
 use super::prep::{Prep, PrepRequestProcessor};
+use super::proposal::{ForLeader, ProposalRequestProcessor};
 use super::snapshot::SnapshotStage;
 use super::sync::{SyncLinks, SyncRequestProcessor, SyncRules};
 
@@ -52,6 +76,7 @@ pub struct ChainParts {
 }
 
 /// A chain at work.
+#[derive(Debug)]
 pub struct Chain {
     /// Its way in. Dropped with all clones, it ends the chain.
     pub first: Address<Vec<Request>>,
@@ -61,69 +86,297 @@ pub struct Chain {
     pub crew: Crew,
 }
 
+/// The chain of a leader.
+#[derive(Debug)]
+pub struct LeaderChain {
+    /// The chain. Learners' requests go in by the same way as clients'.
+    pub chain: Chain,
+    commits: Address<CommitLetter>,
+}
+
+/// The chain of a follower or an observer.
+#[derive(Debug)]
+pub struct LearnerChain {
+    /// The chain.
+    pub chain: Chain,
+    commits: Address<CommitLetter>,
+    log: Address<Vec<Prepared>>,
+}
+
+/// How a leader's chain reaches the leader.
+#[derive(Debug)]
+pub struct LeaderLinks {
+    /// What has come through the chain, in its order.
+    pub leader: Address<Vec<ForLeader>>,
+    /// The own log is safe up to here.
+    pub logged: Address<Zxid>,
+}
+
+impl Chain {
+    /// Ends it: each stage drains its inbox and thereby closes the next. Names those that did not end in time.
+    pub fn end(self) -> Vec<String> {
+        let Chain { first, expiry, crew } = self;
+        drop((first, expiry));
+        crew.join(LONGEST_END)
+    }
+}
+
+impl LeaderChain {
+    /// A transaction is decided.
+    pub fn commit(&self, txn: Arc<LoggedTxn>) {
+        self.commits.post(CommitLetter::Commits(vec![txn]));
+    }
+
+    /// See [`Chain::end`].
+    pub fn end(self) -> Vec<String> {
+        drop(self.commits);
+        self.chain.end()
+    }
+}
+
+impl LearnerChain {
+    /// The leader has proposed a transaction.
+    pub fn log(&self, txn: Arc<LoggedTxn>) {
+        self.log.post(vec![foreign(txn)]);
+    }
+
+    /// A transaction is decided.
+    pub fn commit(&self, txn: Arc<LoggedTxn>) {
+        self.commits.post(CommitLetter::Commits(vec![txn]));
+    }
+
+    /// The leader has answered the oldest sync.
+    pub fn answer_sync(&self) {
+        self.commits.post(CommitLetter::SyncAnswered);
+    }
+
+    /// See [`Chain::end`].
+    pub fn end(self) -> Vec<String> {
+        drop((self.commits, self.log));
+        self.chain.end()
+    }
+}
+
 /// Starts the chain of a server that stands alone.
 pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
-    let ChainParts {
-        database,
-        sessions,
-        auth,
-        clients,
-        log,
-        disk,
-        dirs,
-        status,
-        clock,
-        sync_rules,
-        ..
-    } = parts;
-    let mut crew = Crew::new();
-    let (expiry, expiry_inbox) = Inbox::new();
     let (first, prep_inbox) = Inbox::new();
+    let (expiry, expiry_inbox) = Inbox::new();
     let (to_sync, sync_inbox) = Inbox::new();
-    let (to_snapshot, snapshot_inbox) = Inbox::new();
     let (to_final, final_inbox) = Inbox::new();
-    let sid = sync_rules.server_id;
-
-    let tracker = ExpiryStage::new(Arc::clone(&sessions), first.clone());
-    runtime.start(&mut crew, "SessionTracker", expiry_inbox, tracker);
-
-    let last_zxid = database.applied();
-    let prep = Prep::new(
-        Arc::clone(&auth),
-        Arc::clone(&sessions),
-        last_zxid,
-        parts.max_txn_bytes,
-    );
-    let prep = PrepRequestProcessor::new(prep, Arc::clone(&database), to_sync);
-    let name = format!("ProcessThread(sid:{sid} cport:{}):", parts.client_port);
-    runtime.start(&mut crew, &name, prep_inbox, prep);
-
-    let snapshot_busy = Arc::new(AtomicBool::new(false));
-    let busy = Arc::clone(&snapshot_busy);
-    let links = SyncLinks {
-        next: to_final,
-        snapshots: to_snapshot,
-        snapshot_busy,
-        clock,
-        status,
-    };
-    let sync = SyncRequestProcessor::new(sync_rules, log, links);
-    runtime.start(&mut crew, &format!("SyncThread:{sid}"), sync_inbox, sync);
-
-    let snapshot = SnapshotStage::new(Arc::clone(&database), disk, dirs, busy);
-    runtime.start(&mut crew, "Snapshot Thread", snapshot_inbox, snapshot);
-
-    let last = FinalRequestProcessor::new(FinalLinks {
-        database,
-        sessions,
-        auth,
-        clients,
-    });
-    runtime.start(
-        &mut crew,
-        &format!("FinalRequestProcessor:{sid}"),
-        final_inbox,
-        last,
-    );
-    Chain { first, expiry, crew }
+    let (mut work, log) = Work::begin(runtime, parts);
+    work.start_tracker(expiry_inbox, &first);
+    work.start_prep(prep_inbox, to_sync);
+    work.start_sync(log, sync_inbox, to_final);
+    Chain {
+        first,
+        expiry,
+        crew: work.start_final(final_inbox),
+    }
 }
+
+/// Starts the chain of a leader.
+pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLinks) -> LeaderChain {
+    let (first, prep_inbox) = Inbox::new();
+    let (expiry, expiry_inbox) = Inbox::new();
+    let (to_proposal, proposal_inbox) = Inbox::new();
+    let (to_commit, commit_inbox) = Inbox::new();
+    let (to_sync, sync_inbox) = Inbox::new();
+    let (to_ack, ack_inbox) = Inbox::new();
+    let (to_final, final_inbox) = Inbox::new();
+    let (mut work, log) = Work::begin(runtime, parts);
+    work.start_tracker(expiry_inbox, &first);
+    work.start_prep(prep_inbox, to_proposal);
+    let proposal = ProposalRequestProcessor::new(to_commit.clone(), leader.leader, to_sync);
+    work.start("ProposalRequestProcessor", proposal_inbox, proposal);
+    work.start_sync(log, sync_inbox, to_ack);
+    let ack = AckRequestProcessor::new(leader.logged);
+    work.start("AckRequestProcessor", ack_inbox, ack);
+    work.start(
+        "CommitProcessor",
+        commit_inbox,
+        CommitProcessor::new(Commit::of_leader(), to_final),
+    );
+    LeaderChain {
+        chain: Chain {
+            first,
+            expiry,
+            crew: work.start_final(final_inbox),
+        },
+        commits: to_commit,
+    }
+}
+
+/// Starts the chain of a follower.
+pub fn start_follower<R: Runtime>(
+    runtime: &R,
+    parts: ChainParts,
+    leader: Address<Vec<QuorumPacket>>,
+) -> LearnerChain {
+    let (to_commit, commit_inbox) = Inbox::new();
+    let first = LearnerRequestProcessor::of_follower(to_commit.clone(), leader.clone());
+    let acks = SendAckRequestProcessor::new(leader);
+    let commit = (to_commit, commit_inbox);
+    start_learner(runtime, parts, commit, first, "FollowerRequestProcessor", acks)
+}
+
+/// Starts the chain of an observer. Whether it keeps a log is for those to know who post to it.
+pub fn start_observer<R: Runtime>(
+    runtime: &R,
+    parts: ChainParts,
+    leader: Address<Vec<QuorumPacket>>,
+) -> LearnerChain {
+    let (to_commit, commit_inbox) = Inbox::new();
+    let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader);
+    let commit = (to_commit, commit_inbox);
+    start_learner(runtime, parts, commit, first, "ObserverRequestProcessor", NoAcks)
+}
+
+/// What stands behind an observer's log: it acknowledges nothing.
+#[derive(Debug)]
+struct NoAcks;
+
+impl Stage for NoAcks {
+    type In = Vec<Prepared>;
+
+    fn step(&mut self, _now: Now, _letter: Vec<Prepared>) -> Flow {
+        Flow::Go
+    }
+}
+
+fn start_learner<R: Runtime>(
+    runtime: &R,
+    parts: ChainParts,
+    (commits, commit_inbox): (Address<CommitLetter>, Inbox<CommitLetter>),
+    forward: LearnerRequestProcessor,
+    name: &str,
+    acks: impl Stage<In = Vec<Prepared>>,
+) -> LearnerChain {
+    let (first, first_inbox) = Inbox::new();
+    // Nobody expires sessions on a learner.
+    let (expiry, _) = Inbox::new();
+    let (to_sync, sync_inbox) = Inbox::new();
+    let (to_acks, acks_inbox) = Inbox::new();
+    let (to_final, final_inbox) = Inbox::new();
+    let (mut work, log) = Work::begin(runtime, parts);
+    work.start(name, first_inbox, forward);
+    work.start_sync(log, sync_inbox, to_acks);
+    work.start("SendAckRequestProcessor", acks_inbox, acks);
+    let commit = CommitProcessor::new(Commit::of_learner(), to_final);
+    work.start("CommitProcessor", commit_inbox, commit);
+    LearnerChain {
+        chain: Chain {
+            first,
+            expiry,
+            crew: work.start_final(final_inbox),
+        },
+        commits,
+        log: to_sync,
+    }
+}
+
+/// A chain that is being put together: its threads, in the order in which they end.
+struct Work<'a, R> {
+    runtime: &'a R,
+    parts: CommonParts,
+    crew: Crew,
+}
+
+/// What more than one stage is built from.
+struct CommonParts {
+    database: Arc<Database>,
+    sessions: Arc<Sessions>,
+    auth: Arc<Auth>,
+    clients: Clients,
+    disk: Arc<dyn Disk>,
+    dirs: Dirs,
+    status: Arc<Status>,
+    clock: Arc<dyn Clock>,
+    sync_rules: SyncRules,
+    max_txn_bytes: usize,
+    client_port: u16,
+}
+
+impl<'a, R: Runtime> Work<'a, R> {
+    fn begin(runtime: &'a R, parts: ChainParts) -> (Work<'a, R>, LogWriter) {
+        let common = CommonParts {
+            database: parts.database,
+            sessions: parts.sessions,
+            auth: parts.auth,
+            clients: parts.clients,
+            disk: parts.disk,
+            dirs: parts.dirs,
+            status: parts.status,
+            clock: parts.clock,
+            sync_rules: parts.sync_rules,
+            max_txn_bytes: parts.max_txn_bytes,
+            client_port: parts.client_port,
+        };
+        let work = Work {
+            runtime,
+            parts: common,
+            crew: Crew::new(),
+        };
+        (work, parts.log)
+    }
+
+    /// Starts a stage whose thread is called by its name and the server's number.
+    fn start<S: Stage>(&mut self, name: &str, inbox: Inbox<S::In>, stage: S) {
+        let name = format!("{name}:{}", self.parts.sync_rules.server_id);
+        self.runtime.start(&mut self.crew, &name, inbox, stage);
+    }
+
+    fn start_tracker(&mut self, inbox: Inbox<Infallible>, first: &Address<Vec<Request>>) {
+        let tracker = ExpiryStage::new(Arc::clone(&self.parts.sessions), first.clone());
+        self.runtime
+            .start(&mut self.crew, "SessionTracker", inbox, tracker);
+    }
+
+    fn start_prep(&mut self, inbox: Inbox<Vec<Request>>, next: Address<Vec<Prepared>>) {
+        let parts = &self.parts;
+        let (auth, sessions) = (Arc::clone(&parts.auth), Arc::clone(&parts.sessions));
+        let prep = Prep::new(auth, sessions, parts.database.applied(), parts.max_txn_bytes);
+        let prep = PrepRequestProcessor::new(prep, Arc::clone(&parts.database), next);
+        let (sid, port) = (parts.sync_rules.server_id, parts.client_port);
+        let name = format!("ProcessThread(sid:{sid} cport:{port}):");
+        self.runtime.start(&mut self.crew, &name, inbox, prep);
+    }
+
+    /// The log, and the thread that takes snapshots when the log is rolled.
+    fn start_sync(&mut self, log: LogWriter, inbox: Inbox<Vec<Prepared>>, next: Address<Vec<Prepared>>) {
+        let parts = &self.parts;
+        let (to_snapshot, snapshot_inbox) = Inbox::new();
+        let snapshot_busy = Arc::new(AtomicBool::new(false));
+        let snapshot = SnapshotStage::new(
+            Arc::clone(&parts.database),
+            Arc::clone(&parts.disk),
+            parts.dirs.clone(),
+            Arc::clone(&snapshot_busy),
+        );
+        let links = SyncLinks {
+            next,
+            snapshots: to_snapshot,
+            snapshot_busy,
+            clock: Arc::clone(&parts.clock),
+            status: Arc::clone(&parts.status),
+        };
+        let sync = SyncRequestProcessor::new(parts.sync_rules, log, links);
+        self.start("SyncThread", inbox, sync);
+        self.runtime
+            .start(&mut self.crew, "Snapshot Thread", snapshot_inbox, snapshot);
+    }
+
+    /// The last stage; gives all threads.
+    fn start_final(mut self, inbox: Inbox<Vec<Prepared>>) -> Crew {
+        let last = FinalRequestProcessor::new(FinalLinks {
+            database: Arc::clone(&self.parts.database),
+            sessions: Arc::clone(&self.parts.sessions),
+            auth: Arc::clone(&self.parts.auth),
+            clients: self.parts.clients.clone(),
+        });
+        self.start("FinalRequestProcessor", inbox, last);
+        self.crew
+    }
+}
+
+/// How long a stage may take to drain its inbox at the end.
+const LONGEST_END: Duration = Duration::from_secs(30);

@@ -18,7 +18,10 @@ pub mod read_only;
 pub mod snapshot;
 pub mod sync;
 
-pub use chains::{Chain, ChainParts, start_standalone};
+pub use chains::{
+    Chain, ChainParts, LeaderChain, LeaderLinks, LearnerChain, start_follower, start_leader, start_observer,
+    start_standalone,
+};
 pub use sync::SyncRules;
 
 #[cfg(test)]

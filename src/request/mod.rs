@@ -17,7 +17,7 @@ pub mod status;
 pub use gate::{Gate, Serving};
 pub use reply::{ClientLetter, Clients, Outcome, Replies, ReplyEntry};
 pub use session_tracker::{SessionTracker, SessionTrouble};
-pub use sessions::Sessions;
+pub use sessions::{Renewal, Revalidation, Sessions};
 pub use status::{ServerState, Status};
 
 /// Everybody that a connection has proved to be. Shared: every request of the connection carries it.

@@ -1,9 +1,14 @@
 //! The sessions of this server: ids, passwords, and who is alive.
+//!
+//! A server that stands alone or leads judges sessions by its [`SessionTracker`]. A learner judges nobody: it
+//! collects which sessions were heard, tells the leader with each ping, and asks the leader whether a session
+//! that a client renews is alive. (LearnerSessionTracker)
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::proto::SessionId;
-use crate::runtime::Now;
+use crate::proto::{ConnId, SessionId};
+use crate::runtime::{Address, Now};
 
 use super::session_tracker::{Owner, SessionTracker, SessionTrouble};
 
@@ -15,8 +20,40 @@ pub struct Sessions {
 
 #[derive(Debug)]
 struct Inner {
+    /// Empty on a learner.
     tracker: SessionTracker,
+    learner: Option<LearnerSessions>,
     next_id: i64,
+}
+
+/// What a learner knows of sessions.
+#[derive(Debug)]
+struct LearnerSessions {
+    /// Heard since the leader was told last, with their timeouts in milliseconds.
+    touched: BTreeMap<SessionId, i32>,
+    leader: Address<Revalidation>,
+}
+
+/// A learner's question to its leader: a client renews this session here, is it alive?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revalidation {
+    /// The connection that waits for the answer.
+    pub conn: ConnId,
+    /// The session.
+    pub session: SessionId,
+    /// The timeout agreed on with the client, milliseconds.
+    pub timeout_ms: i32,
+}
+
+/// What becomes of a client's wish to renew a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewal {
+    /// The session is alive, and this server's from now on.
+    Alive,
+    /// The session is over.
+    Over,
+    /// The leader is asked; its answer comes as a letter to the client loop.
+    Asked,
 }
 
 impl Sessions {
@@ -40,8 +77,63 @@ impl Sessions {
             }
         }
         Sessions {
-            inner: Mutex::new(Inner { tracker, next_id }),
+            inner: Mutex::new(Inner {
+                tracker,
+                learner: None,
+                next_id,
+            }),
         }
+    }
+
+    /// The sessions of a learner whose questions go to `leader`. Ids are made as in [`Sessions::new`].
+    pub fn of_learner(
+        server_byte: u8,
+        known: impl IntoIterator<Item = (SessionId, i32)>,
+        now: Now,
+        leader: Address<Revalidation>,
+    ) -> Sessions {
+        let ids = Sessions::new(server_byte, 1, known, now);
+        let mut inner = ids.inner.into_inner().unwrap_or_else(PoisonError::into_inner);
+        inner.tracker = SessionTracker::new(1, now.elapsed_ms);
+        let touched = BTreeMap::new();
+        inner.learner = Some(LearnerSessions { touched, leader });
+        Sessions {
+            inner: Mutex::new(inner),
+        }
+    }
+
+    /// A client that has proved to know the session's password goes on with it here.
+    pub fn renew(&self, conn: ConnId, session: SessionId, timeout_ms: i32, now_ms: i64) -> Renewal {
+        let mut inner = self.lock();
+        if let Some(learner) = &mut inner.learner {
+            learner.touched.insert(session, timeout_ms);
+            learner.leader.post(Revalidation {
+                conn,
+                session,
+                timeout_ms,
+            });
+            return Renewal::Asked;
+        }
+        let is_alive = inner.tracker.touch(session, timeout_ms, now_ms)
+            && inner.tracker.set_owner(session, None).is_ok();
+        if is_alive { Renewal::Alive } else { Renewal::Over }
+    }
+
+    /// A learner's client goes on with a session: the leader's part. True if the session is alive, and the
+    /// learner's from now on. (LearnerHandler.run, REVALIDATE)
+    pub fn hand_over(&self, session: SessionId, timeout_ms: i32, to: Owner, now_ms: i64) -> bool {
+        let mut inner = self.lock();
+        inner.tracker.touch(session, timeout_ms, now_ms) && inner.tracker.set_owner(session, to).is_ok()
+    }
+
+    /// What a learner has heard since it was asked last: sessions with their timeouts in milliseconds.
+    pub fn take_touched(&self) -> Vec<(SessionId, i32)> {
+        let mut inner = self.lock();
+        let touched = inner
+            .learner
+            .as_mut()
+            .map(|learner| std::mem::take(&mut learner.touched));
+        touched.unwrap_or_default().into_iter().collect()
     }
 
     /// Begins a session with an id that was never used.
@@ -49,26 +141,37 @@ impl Sessions {
         let mut inner = self.lock();
         let id = SessionId(inner.next_id);
         inner.next_id += 1;
-        inner.tracker.add(id, timeout_ms, now_ms);
+        inner.add(id, timeout_ms, now_ms);
         id
     }
 
     /// Begins a session whose id another server chose, or touches it.
     pub fn add(&self, id: SessionId, timeout_ms: i32, now_ms: i64) {
-        self.lock().tracker.add(id, timeout_ms, now_ms);
+        self.lock().add(id, timeout_ms, now_ms);
     }
 
-    /// The session's client was heard. False if the session is over.
+    /// The session's client was heard. False if the session is over; a learner does not know that.
     pub fn touch(&self, id: SessionId, timeout_ms: i32, now_ms: i64) -> bool {
-        self.lock().tracker.touch(id, timeout_ms, now_ms)
+        let mut inner = self.lock();
+        match &mut inner.learner {
+            Some(learner) => {
+                learner.touched.insert(id, timeout_ms);
+                true
+            }
+            None => inner.tracker.touch(id, timeout_ms, now_ms),
+        }
     }
 
-    /// See [`SessionTracker::check`].
+    /// See [`SessionTracker::check`]. A learner lets everything pass: the leader checks.
     ///
     /// # Errors
     /// As there.
     pub fn check(&self, id: SessionId, owner: Owner) -> Result<(), SessionTrouble> {
-        self.lock().tracker.check(id, owner)
+        let mut inner = self.lock();
+        match inner.learner {
+            Some(_) => Ok(()),
+            None => inner.tracker.check(id, owner),
+        }
     }
 
     /// See [`SessionTracker::set_owner`].
@@ -86,7 +189,11 @@ impl Sessions {
 
     /// Forgets a session.
     pub fn remove(&self, id: SessionId) {
-        self.lock().tracker.remove(id);
+        let mut inner = self.lock();
+        inner.tracker.remove(id);
+        if let Some(learner) = &mut inner.learner {
+            learner.touched.remove(&id);
+        }
     }
 
     /// See [`SessionTracker::expire`].
@@ -107,6 +214,15 @@ impl Sessions {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // A panic while it was held has already ended the process by way of its thread.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn add(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
+        match &mut self.learner {
+            Some(learner) => drop(learner.touched.insert(id, timeout_ms)),
+            None => self.tracker.add(id, timeout_ms, now_ms),
+        }
     }
 }
 
@@ -177,6 +293,44 @@ mod tests {
         assert_eq!(fresh.create(4_000, 5_000).0, first.0 + 1);
         let restarted = Sessions::new(1, 2_000, [(SessionId(first.0 + 500), 4_000)], NOW);
         assert_eq!(restarted.create(4_000, 5_000).0, first.0 + 501);
+    }
+
+    #[test]
+    fn a_learner_collects_who_was_heard_and_asks_its_leader() {
+        let (leader, questions) = crate::runtime::Inbox::new();
+        let sessions = Sessions::of_learner(3, [(SessionId(7), 4_000)], NOW, leader);
+        assert_eq!(sessions.take_touched(), []);
+        let made = sessions.create(5_000, 0);
+        assert_eq!(made.0 >> 56, 3);
+        assert!(sessions.touch(SessionId(7), 4_000, 0) && sessions.touch(SessionId(8), 6_000, 0));
+        sessions.remove(SessionId(8));
+        assert_eq!(sessions.renew(ConnId(1), SessionId(9), 7_000, 0), Renewal::Asked);
+        let asked = questions
+            .try_take()
+            .map(|question| (question.conn, question.session));
+        assert_eq!(asked, Some((ConnId(1), SessionId(9))));
+        let touched = [(SessionId(7), 4_000), (SessionId(9), 7_000), (made, 5_000)];
+        assert_eq!(sessions.take_touched(), touched);
+        assert_eq!(sessions.take_touched(), []);
+        assert_eq!(sessions.expire(i64::MAX / 2_000_000_000), []);
+    }
+
+    #[test]
+    fn a_leader_hands_living_sessions_over() {
+        let sessions = Sessions::new(1, 2_000, [(SessionId(7), 4_000)], NOW);
+        let to = Some(crate::proto::Sid(2));
+        assert!(sessions.hand_over(SessionId(7), 4_000, to, 5_000));
+        assert_eq!(sessions.check(SessionId(7), None), Err(SessionTrouble::Moved));
+        assert!(!sessions.hand_over(SessionId(8), 4_000, to, 5_000));
+        assert_eq!(
+            sessions.renew(ConnId(1), SessionId(7), 4_000, 5_000),
+            Renewal::Alive
+        );
+        assert_eq!(sessions.check(SessionId(7), None), Ok(()));
+        assert_eq!(
+            sessions.renew(ConnId(1), SessionId(8), 4_000, 5_000),
+            Renewal::Over
+        );
     }
 
     #[test]
