@@ -12,6 +12,8 @@ pub mod client_port;
 mod desk;
 pub mod election_port;
 mod mailbox;
+pub mod quorum_port;
+mod quorum_streams;
 mod table;
 mod words;
 

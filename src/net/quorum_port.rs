@@ -1,0 +1,371 @@
+//! The quorum port: learners that call a leader, and a learner's call. (Leader.LearnerCnxAcceptor, Learner)
+//!
+//! ```text
+//! leader   LearnerCnxAcceptor-/ip:port ── for each learner ─> LearnerHandler-/ip:port reads, Sender-/ip:port writes
+//! learner  Learner-/ip:port dials, then reads ──────────────> LearnerSender-/ip:port writes
+//! ```
+//!
+//! The threads only carry; what a packet means is judged by the roles in `quorum/`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::clients::address::JavaAddress;
+use crate::ensemble::Member;
+use crate::proto::LinkId;
+use crate::quorum::peer_link::{Closer, PeerLink, PortEvent, QuorumPort, report_late};
+use crate::runtime::{Address, Crew, Inbox, Runtime, Threads};
+
+use super::quorum_streams::{SenderStage, read_all};
+
+/// What the quorum port goes by.
+#[derive(Debug, Clone)]
+pub struct QuorumPortRules {
+    /// This server.
+    pub me: Member,
+    /// Whether it listens on all addresses. (`quorumListenOnAllIPs`)
+    pub listen_on_all_ips: bool,
+    /// How long a peer may be silent while a history is carried over. (`initLimit` ticks)
+    pub init_ms: u64,
+    /// How long one attempt to reach the leader may take. (`syncLimit` ticks)
+    pub sync_ms: u64,
+    /// TCP_NODELAY towards learners. (`leader.nodelay`)
+    pub leader_nodelay: bool,
+    /// TCP_NODELAY towards the leader. (`follower.nodelay`)
+    pub follower_nodelay: bool,
+}
+
+/// The quorum port on real sockets.
+pub struct TcpQuorumPort {
+    threads: Threads,
+    rules: Arc<QuorumPortRules>,
+    next_link: Arc<AtomicU64>,
+}
+
+impl TcpQuorumPort {
+    /// A port that is not bound yet: that is done when this server leads.
+    pub fn new(threads: Threads, rules: QuorumPortRules) -> TcpQuorumPort {
+        TcpQuorumPort {
+            threads,
+            rules: Arc::new(rules),
+            next_link: Arc::new(AtomicU64::new(0)),
+        }
+    }
+}
+
+impl QuorumPort for TcpQuorumPort {
+    fn listen(&self, events: Address<PortEvent>) -> Result<Box<dyn Closer>, String> {
+        let (listener, local) = bind(&self.rules)?;
+        let mut crew = Crew::new();
+        let ended = Arc::new(AtomicBool::new(false));
+        let acceptor = Acceptor {
+            threads: self.threads.clone(),
+            rules: Arc::clone(&self.rules),
+            next_link: Arc::clone(&self.next_link),
+            listener,
+            ended: Arc::clone(&ended),
+            events,
+        };
+        let name = format!("LearnerCnxAcceptor-{}", JavaAddress(local));
+        self.threads.spawn(&mut crew, &name, move || {
+            acceptor.run();
+            Ok(())
+        });
+        Ok(Box::new(Listening { local, ended, crew }))
+    }
+
+    fn dial(&self, leader: &Member, events: Address<PortEvent>) -> Box<dyn Closer> {
+        let (stop, stopped) = bounded(1);
+        let stream = Arc::new(Mutex::new(None));
+        let dialer = Dialer {
+            threads: self.threads.clone(),
+            rules: Arc::clone(&self.rules),
+            link: LinkId(self.next_link.fetch_add(1, Ordering::Relaxed)),
+            host: leader.host.clone(),
+            port: leader.quorum_port,
+            stopped,
+            stream: Arc::clone(&stream),
+            events,
+        };
+        let mut crew = Crew::new();
+        let name = format!("Learner-/{}:{}", leader.host, leader.quorum_port);
+        self.threads.spawn(&mut crew, &name, move || {
+            dialer.run();
+            Ok(())
+        });
+        Box::new(Dialing { stop, stream, crew })
+    }
+}
+
+/// Binds as 3.4.14 does: to the server's own address, or to all.
+fn bind(rules: &QuorumPortRules) -> Result<(TcpListener, SocketAddr), String> {
+    let port = rules.me.quorum_port;
+    let tries = if rules.listen_on_all_ips {
+        vec![
+            SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port),
+            SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port),
+        ]
+    } else {
+        let own = resolve(&rules.me.host, port);
+        vec![own.map_err(|error| format!("{}: {error}", rules.me.host))?]
+    };
+    let mut refused = String::new();
+    for address in tries {
+        let bound = TcpListener::bind(address).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        match bound {
+            Ok((local, listener)) => return Ok((listener, local)),
+            Err(error) => refused = format!("Couldn't bind to {}: {error}", JavaAddress(address)),
+        }
+    }
+    Err(refused)
+}
+
+fn resolve(host: &str, port: u16) -> io::Result<SocketAddr> {
+    let first = (host, port).to_socket_addrs()?.next();
+    first.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
+/// The end of a listener.
+struct Listening {
+    local: SocketAddr,
+    ended: Arc<AtomicBool>,
+    crew: Crew,
+}
+
+impl Closer for Listening {
+    fn close(self: Box<Self>) -> Vec<String> {
+        self.ended.store(true, Ordering::Release);
+        // A knock wakes the thread that waits in accept; should it fail, the join below tells.
+        let mut knock = self.local;
+        if knock.ip().is_unspecified() {
+            knock.set_ip(match knock.ip() {
+                IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            });
+        }
+        drop(TcpStream::connect_timeout(&knock, LONGEST_END));
+        self.crew.join(LONGEST_END)
+    }
+}
+
+/// The thread that accepts learners.
+struct Acceptor {
+    threads: Threads,
+    rules: Arc<QuorumPortRules>,
+    next_link: Arc<AtomicU64>,
+    listener: TcpListener,
+    ended: Arc<AtomicBool>,
+    events: Address<PortEvent>,
+}
+
+impl Acceptor {
+    fn run(self) {
+        loop {
+            let accepted = self.listener.accept();
+            if self.ended.load(Ordering::Acquire) {
+                return;
+            }
+            match accepted {
+                Ok((stream, remote)) => {
+                    if let Err(error) = self.welcome(stream, remote) {
+                        log::warn!("Exception while accepting {}: {error}", JavaAddress(remote));
+                    }
+                }
+                Err(error) => {
+                    // The caller has gone again, or there are no files left: neither is cured by haste.
+                    log::error!("Exception while accepting follower: {error}");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+        }
+    }
+
+    fn welcome(&self, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
+        prepare(&stream, self.rules.leader_nodelay, self.rules.init_ms)?;
+        let (reading, closing) = (stream.try_clone()?, stream.try_clone()?);
+        let link = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
+        let remote = JavaAddress(remote).to_string();
+        let mut crew = Crew::new();
+        let (out, inbox) = Inbox::new();
+        let sender = SenderStage::new(stream, link, self.events.clone());
+        self.threads
+            .start(&mut crew, &format!("Sender-{remote}"), inbox, sender);
+        let (go, told) = bounded::<()>(1);
+        let (events, shown) = (self.events.clone(), remote.clone());
+        self.threads
+            .spawn(&mut crew, &format!("LearnerHandler-{remote}"), move || {
+                // The leader hears of the link before it hears its packets.
+                let _closed = told.recv();
+                let reason = read_all(reading, link, &events, false);
+                log::warn!("******* GOODBYE {shown} ********");
+                events.post(PortEvent::Down(link, reason));
+                Ok(())
+            });
+        let closer = Box::new(Linked {
+            stream: closing,
+            crew,
+        });
+        let peer = PeerLink {
+            id: link,
+            remote,
+            out,
+            closer,
+        };
+        self.events.post(PortEvent::Connected(peer));
+        drop(go);
+        Ok(())
+    }
+}
+
+/// Sets a socket up. Reads and writes that make no way for so long fail; who may be silent when is judged
+/// elsewhere.
+fn prepare(stream: &TcpStream, nodelay: bool, limit_ms: u64) -> io::Result<()> {
+    stream.set_nodelay(nodelay)?;
+    stream.set_write_timeout(Some(Duration::from_millis(limit_ms.max(1))))
+}
+
+/// The end of a link.
+struct Linked {
+    stream: TcpStream,
+    crew: Crew,
+}
+
+impl Closer for Linked {
+    fn close(self: Box<Self>) -> Vec<String> {
+        // It fails if the connection is gone already.
+        drop(self.stream.shutdown(Shutdown::Both));
+        self.crew.join(LONGEST_END)
+    }
+}
+
+/// The end of a call to the leader, whether it has come through or not.
+struct Dialing {
+    stop: Sender<()>,
+    stream: Arc<Mutex<Option<TcpStream>>>,
+    crew: Crew,
+}
+
+impl Closer for Dialing {
+    fn close(self: Box<Self>) -> Vec<String> {
+        drop(self.stop);
+        if let Some(stream) = lock(&self.stream).as_ref() {
+            drop(stream.shutdown(Shutdown::Both));
+        }
+        self.crew.join(LONGEST_END)
+    }
+}
+
+/// What a learner's link closes by itself: nothing, its caller does.
+struct ClosedByDialer;
+
+impl Closer for ClosedByDialer {
+    fn close(self: Box<Self>) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The thread that calls the leader, and then reads.
+struct Dialer {
+    threads: Threads,
+    rules: Arc<QuorumPortRules>,
+    link: LinkId,
+    host: String,
+    port: u16,
+    /// Closed when the call is to end.
+    stopped: Receiver<()>,
+    stream: Arc<Mutex<Option<TcpStream>>>,
+    events: Address<PortEvent>,
+}
+
+impl Dialer {
+    fn run(self) {
+        let connected = self.connect().and_then(|(stream, at)| {
+            let parts = (stream.try_clone()?, stream.try_clone()?);
+            Ok((stream, parts, at))
+        });
+        match connected {
+            Ok((stream, (writing, kept), at)) => {
+                *lock(&self.stream) = Some(kept);
+                if !self.is_stopped() {
+                    self.serve(stream, writing, at);
+                }
+            }
+            Err(error) => {
+                log::error!("Unexpected exception: {error}");
+                self.events.post(PortEvent::Unreachable(error.to_string()));
+            }
+        }
+    }
+
+    fn serve(self, stream: TcpStream, writing: TcpStream, at: SocketAddr) {
+        let remote = JavaAddress(at).to_string();
+        let (out, inbox) = Inbox::new();
+        let mut crew = Crew::new();
+        let sender = SenderStage::new(writing, self.link, self.events.clone());
+        self.threads
+            .start(&mut crew, &format!("LearnerSender-{remote}"), inbox, sender);
+        self.events.post(PortEvent::Connected(PeerLink {
+            id: self.link,
+            remote,
+            out,
+            closer: Box::new(ClosedByDialer),
+        }));
+        let reason = read_all(stream, self.link, &self.events, true);
+        self.events.post(PortEvent::Down(self.link, reason));
+        // The sender ends once the learner has let go of the link.
+        report_late(crew.join(LONGEST_END));
+    }
+
+    /// Up to five attempts, a second apart, within `initLimit`. (Learner.connectToLeader)
+    fn connect(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let attempt_ms = self.rules.sync_ms.min(self.rules.init_ms).max(1);
+        let mut tries = 0;
+        loop {
+            let address = resolve(&self.host, self.port);
+            let connected = address.and_then(|at| {
+                let stream = TcpStream::connect_timeout(&at, Duration::from_millis(attempt_ms))?;
+                prepare(&stream, self.rules.follower_nodelay, self.rules.init_ms)?;
+                stream.set_read_timeout(Some(Duration::from_millis(self.rules.init_ms.max(1))))?;
+                Ok((stream, at))
+            });
+            let error = match connected {
+                Ok(connected) => return Ok(connected),
+                Err(error) => error,
+            };
+            tries += 1;
+            if tries == MOST_TRIES {
+                return Err(error);
+            }
+            log::warn!(
+                "Unexpected exception, tries={}, connecting to {}:{}: {error}",
+                tries - 1,
+                self.host,
+                self.port
+            );
+            // Nobody sends: what comes is the end, or the time for the next attempt.
+            if self.stopped.recv_timeout(BETWEEN_TRIES) != Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+                return Err(error);
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing panics while it is held.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// (Learner.connectToLeader)
+const MOST_TRIES: u32 = 5;
+const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// How long a thread may take to end once its socket is shut.
+const LONGEST_END: Duration = Duration::from_secs(5);

@@ -1,0 +1,177 @@
+//! Both ends of a quorum link: packets and trees to letters, and letters to packets and trees.
+
+use std::io::{self, BufReader, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+
+use crate::proto::packet::{PacketError, PacketLimits, PacketType, QuorumPacket};
+use crate::proto::{Encode, LinkId};
+use crate::quorum::peer_link::{PortEvent, ToPeer};
+use crate::runtime::{Address, Flow, Now, Stage};
+use crate::storage::Database;
+use crate::tree::DataTree;
+
+/// Reads until the stream ends, and says why it did.
+pub(super) fn read_all(
+    stream: TcpStream,
+    link: LinkId,
+    events: &Address<PortEvent>,
+    takes_trees: bool,
+) -> String {
+    let mut input = BufReader::with_capacity(READ_BYTES, stream);
+    let limits = PacketLimits::default();
+    loop {
+        let packet = match QuorumPacket::read_from(&mut input, &limits) {
+            Ok(packet) => packet,
+            Err(PacketError::Io(error)) => return why(&error),
+            Err(error) => return error.to_string(),
+        };
+        let has_tree = takes_trees && packet.kind == PacketType::Snap;
+        events.post(PortEvent::Packet(link, packet));
+        if has_tree {
+            match read_tree(&mut input) {
+                Ok(tree) => events.post(PortEvent::TreeReceived(link, Box::new(tree))),
+                Err(reason) => return reason,
+            }
+        }
+    }
+}
+
+/// A whole tree, and the signature behind it that tells that it is whole. (Learner.syncWithLeader)
+fn read_tree(input: &mut impl Read) -> Result<DataTree, String> {
+    let tree = DataTree::read_from(input).map_err(|error| error.to_string())?;
+    let mut end = [0; SIGNATURE.len() + 4];
+    input.read_exact(&mut end).map_err(|error| why(&error))?;
+    if end == signature() {
+        Ok(tree)
+    } else {
+        Err("Missing signature".to_owned())
+    }
+}
+
+fn signature() -> [u8; SIGNATURE.len() + 4] {
+    let mut bytes = [0; SIGNATURE.len() + 4];
+    bytes[..4].copy_from_slice(&(SIGNATURE.len() as i32).to_be_bytes());
+    bytes[4..].copy_from_slice(SIGNATURE);
+    bytes
+}
+
+/// In the words that operators know from Java.
+fn why(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the peer has closed the connection".to_owned(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Read timed out".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// The thread that writes to a peer. What waits goes out in as few writes as may be.
+pub(super) struct SenderStage {
+    stream: TcpStream,
+    link: LinkId,
+    events: Address<PortEvent>,
+    buffer: Vec<u8>,
+}
+
+impl SenderStage {
+    pub fn new(stream: TcpStream, link: LinkId, events: Address<PortEvent>) -> SenderStage {
+        SenderStage {
+            stream,
+            link,
+            events,
+            buffer: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, letter: ToPeer) -> Result<(), String> {
+        match letter {
+            ToPeer::Packet(packet) => packet.encode(&mut self.buffer),
+            ToPeer::Packets(packets) => packets.iter().for_each(|packet| packet.encode(&mut self.buffer)),
+            ToPeer::Tree(database) => self.write_tree(&database)?,
+        }
+        if self.buffer.len() >= WRITE_BYTES {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn write_tree(&mut self, database: &Arc<Database>) -> Result<(), String> {
+        let mut walk = database.read_tree().begin_walk();
+        log::info!(
+            "Sending a snapshot to the learner, zxid of leader is {}",
+            walk.zxid()
+        );
+        QuorumPacket::plain(PacketType::Snap, walk.zxid()).encode(&mut self.buffer);
+        loop {
+            // The tree is free again before the peer is waited for.
+            let step = walk.walk_some(&database.read_tree(), STEP_NODES, &mut self.buffer);
+            let is_done = step.map_err(|error| error.to_string())?;
+            self.flush()?;
+            if is_done {
+                break;
+            }
+        }
+        self.buffer.extend_from_slice(&signature());
+        self.flush()?;
+        self.events.post(PortEvent::TreeSent(self.link));
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let written = self.stream.write_all(&self.buffer);
+        self.buffer.clear();
+        self.buffer.shrink_to(4 * WRITE_BYTES);
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "Write timed out".to_owned(),
+            _ => error.to_string(),
+        })
+    }
+
+    /// A failure ends the link, not the process.
+    fn go_on(&self, outcome: Result<(), String>) -> Flow {
+        match outcome {
+            Ok(()) => Flow::Go,
+            Err(reason) => {
+                self.shut();
+                self.events.post(PortEvent::Down(self.link, reason));
+                Flow::Done
+            }
+        }
+    }
+
+    fn shut(&self) {
+        // It fails if the connection is gone already.
+        drop(self.stream.shutdown(Shutdown::Both));
+    }
+}
+
+impl Stage for SenderStage {
+    type In = ToPeer;
+
+    fn step(&mut self, _now: Now, letter: ToPeer) -> Flow {
+        let outcome = self.take(letter);
+        self.go_on(outcome)
+    }
+
+    fn quiet(&mut self, _now: Now) -> Flow {
+        let outcome = self.flush();
+        self.go_on(outcome)
+    }
+
+    fn end(&mut self, _now: Now) -> Flow {
+        drop(self.flush());
+        self.shut();
+        Flow::Done
+    }
+}
+
+/// What stands behind a tree. (LearnerHandler.run)
+const SIGNATURE: &[u8] = b"BenWasHere";
+const READ_BYTES: usize = 64 << 10;
+/// So much is gathered before it is written although more waits.
+const WRITE_BYTES: usize = 64 << 10;
+/// So many nodes are read under one lock: some tens of microseconds.
+const STEP_NODES: usize = 256;

@@ -1,0 +1,288 @@
+//! This server leads: what [`Leader`] wants done is done here, in its order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crate::processors::proposal::ForLeader;
+use crate::processors::{LeaderChain, LeaderLinks, start_leader};
+use crate::proto::packet::ForwardedRequest;
+use crate::proto::txn::LoggedTxn;
+use crate::proto::{LinkId, OpCode, Sid, Zxid};
+use crate::request::{Origin, Request, ServerState, Serving, Sessions};
+use crate::runtime::{Address, Halt, Now, Runtime};
+use crate::storage::Database;
+use crate::zab::{History, Leader, LeaderAction, LeaderEvent, LeaderRules};
+
+use super::ground::Ground;
+use super::peer_link::{Closer, PeerLink, PortEvent, ToPeer, report_late};
+use super::quorum_peer::{ChainLetter, Outcome};
+
+/// A server that leads, or tries to.
+pub(super) struct Leading {
+    core: Leader,
+    history: TreeHistory,
+    links: BTreeMap<LinkId, PeerLink>,
+    acceptor: Box<dyn Closer>,
+    to_me: Address<ChainLetter>,
+    reign: Option<Reign>,
+}
+
+/// What stands once a quorum has this server's history.
+struct Reign {
+    chain: LeaderChain,
+    sessions: Arc<Sessions>,
+}
+
+/// A leader's own database, as the rules look into it.
+struct TreeHistory(Arc<Database>);
+
+impl History for TreeHistory {
+    fn applied(&self) -> Zxid {
+        self.0.applied()
+    }
+
+    fn committed(&self) -> Vec<Arc<LoggedTxn>> {
+        self.0.committed().iter().cloned().collect()
+    }
+}
+
+impl Leading {
+    /// Opens the quorum port and waits for a quorum.
+    ///
+    /// # Errors
+    /// Why the port cannot be had.
+    pub fn start(
+        ground: &Ground,
+        now: Now,
+        events: Address<PortEvent>,
+        to_me: Address<ChainLetter>,
+    ) -> Result<(Leading, Vec<LeaderAction>), String> {
+        let acceptor = ground.port.listen(events)?;
+        let rules = LeaderRules {
+            ensemble: ground.rules.ensemble.clone(),
+            me: ground.rules.me,
+            tick_ms: ground.rules.tick_ms,
+            init_limit_ticks: ground.rules.init_limit_ticks,
+            sync_limit_ticks: ground.rules.sync_limit_ticks,
+        };
+        let mut actions = Vec::new();
+        let (accepted, mine) = (ground.epochs.accepted(), ground.summary());
+        let core = Leader::start(rules, accepted, mine, now.elapsed_ms, &mut actions);
+        let leading = Leading {
+            core,
+            history: TreeHistory(Arc::clone(&ground.database)),
+            links: BTreeMap::new(),
+            acceptor,
+            to_me,
+            reign: None,
+        };
+        Ok((leading, actions))
+    }
+
+    pub fn deadline_ms(&self) -> Option<i64> {
+        self.core.deadline()
+    }
+
+    pub fn tick<R: Runtime>(&mut self, ground: &mut Ground, runtime: &R, now: Now) -> Result<Outcome, Halt> {
+        self.give(ground, runtime, now, [LeaderEvent::Tick])
+    }
+
+    pub fn on_port<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        event: PortEvent,
+    ) -> Result<Outcome, Halt> {
+        let event = match event {
+            PortEvent::Connected(link) => {
+                let id = link.id;
+                self.links.insert(id, link);
+                LeaderEvent::Connected(id)
+            }
+            PortEvent::Packet(link, packet) => LeaderEvent::Packet(link, packet),
+            PortEvent::TreeSent(link) => LeaderEvent::SnapshotSent(link),
+            PortEvent::Down(id, reason) => {
+                let Some(link) = self.links.remove(&id) else {
+                    return Ok(Outcome::Stays);
+                };
+                log::warn!("The link to the learner at {} is down: {reason}", link.remote);
+                link.close();
+                LeaderEvent::Down(id)
+            }
+            PortEvent::TreeReceived(..) | PortEvent::Unreachable(_) => return Ok(Outcome::Stays),
+        };
+        self.give(ground, runtime, now, [event])
+    }
+
+    pub fn on_chain<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        letter: ChainLetter,
+    ) -> Result<Outcome, Halt> {
+        match letter {
+            ChainLetter::ForLeader(words) => {
+                let events = words.into_iter().map(|word| match word {
+                    ForLeader::Propose(txn) => LeaderEvent::Propose(txn),
+                    ForLeader::Sync(sid) => LeaderEvent::Sync(sid),
+                });
+                self.give(ground, runtime, now, events)
+            }
+            ChainLetter::Logged(zxid) => self.give(ground, runtime, now, [LeaderEvent::Logged(zxid)]),
+            ChainLetter::Revalidate(_) => Ok(Outcome::Stays),
+        }
+    }
+
+    fn give<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        events: impl IntoIterator<Item = LeaderEvent>,
+    ) -> Result<Outcome, Halt> {
+        let mut actions = Vec::new();
+        for event in events {
+            self.core.on(now.elapsed_ms, event, &self.history, &mut actions);
+        }
+        self.carry_out(ground, runtime, now, actions)
+    }
+
+    /// Does what is to be done, in order. What comes of it is handed in and done too.
+    pub fn carry_out<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        actions: Vec<LeaderAction>,
+    ) -> Result<Outcome, Halt> {
+        let mut outcome = Outcome::Stays;
+        let mut actions = VecDeque::from(actions);
+        while let Some(action) = actions.pop_front() {
+            match action {
+                LeaderAction::SaveAcceptedEpoch(epoch) => ground.accept(epoch)?,
+                LeaderAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
+                LeaderAction::Send(link, packet) => self.send(link, ToPeer::Packet(packet)),
+                LeaderAction::SendSnapshot(link) => {
+                    self.send(link, ToPeer::Tree(Arc::clone(&ground.database)));
+                }
+                LeaderAction::HangUp(link) => {
+                    if let Some(link) = self.links.remove(&link) {
+                        link.close();
+                    }
+                }
+                LeaderAction::Lead(zxid) => {
+                    self.reign(ground, runtime, now, zxid)?;
+                    outcome = Outcome::Established(zxid.epoch());
+                }
+                LeaderAction::Commit(txn) => {
+                    if let Some(reign) = &self.reign {
+                        reign.chain.commit(txn);
+                    }
+                }
+                LeaderAction::Submit(sid, request) => self.submit(now, sid, request),
+                LeaderAction::Touch(session, timeout_ms) => {
+                    if let Some(reign) = &self.reign {
+                        reign.sessions.touch(session, timeout_ms, now.elapsed_ms);
+                    }
+                }
+                LeaderAction::Revalidate(link, sid, session, timeout_ms) => {
+                    let is_alive = self.reign.as_ref().is_some_and(|reign| {
+                        let sessions = &reign.sessions;
+                        sessions.hand_over(session, timeout_ms, Some(sid), now.elapsed_ms)
+                    });
+                    let event = LeaderEvent::Revalidated(link, session, is_alive);
+                    let mut more = Vec::new();
+                    self.core.on(now.elapsed_ms, event, &self.history, &mut more);
+                    actions.extend(more);
+                }
+                LeaderAction::Over(reason) => return Ok(Outcome::Over(reason)),
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn send(&self, link: LinkId, letter: ToPeer) {
+        if let Some(link) = self.links.get(&link) {
+            link.out.post(letter);
+        }
+    }
+
+    /// A quorum has this server's history: it serves. (Leader.startZkServer)
+    fn reign<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        zxid: Zxid,
+    ) -> Result<(), Halt> {
+        let first = ground
+            .rules
+            .initial_counter
+            .map_or(zxid, |counter| Zxid::of(zxid.epoch(), counter));
+        ground.database.write_tree().set_last_zxid(first);
+        ground.database.publish(first);
+        let known: Vec<_> = ground.database.read_tree().sessions().collect();
+        let sessions = Sessions::new(server_byte(ground.rules.me), ground.rules.tick_ms, known, now);
+        let sessions = Arc::new(sessions);
+        let parts = ground.chain_parts(Arc::clone(&sessions), ground.open_log()?);
+        let chain = start_leader(
+            runtime,
+            parts,
+            LeaderLinks {
+                leader: self.to_me.map(ChainLetter::ForLeader),
+                logged: self.to_me.map(ChainLetter::Logged),
+            },
+        );
+        if ground.rules.leader_serves {
+            ground.gate.open(Serving {
+                chain: chain.chain.first.clone(),
+                database: Arc::clone(&ground.database),
+                sessions: Arc::clone(&sessions),
+                state: ServerState::Leader,
+            });
+        }
+        self.reign = Some(Reign { chain, sessions });
+        Ok(())
+    }
+
+    /// A learner's client asks for something.
+    fn submit(&self, now: Now, sid: Sid, request: ForwardedRequest) {
+        let Some(reign) = &self.reign else {
+            return log::warn!("Dropping a request that server {sid} has forwarded before this one serves");
+        };
+        let Some(op) = OpCode::of(request.op) else {
+            return log::warn!(
+                "Dropping a request of unknown type {} that server {sid} has forwarded",
+                request.op
+            );
+        };
+        reign.chain.chain.first.post(vec![Request {
+            session: request.session,
+            xid: request.xid,
+            op,
+            body: request.body,
+            origin: Origin::Learner(sid),
+            identities: request.identities.into(),
+            received_ms: now.elapsed_ms,
+        }]);
+    }
+
+    /// Ends the role.
+    pub fn end(self, ground: &Ground) -> Result<(), Halt> {
+        log::info!("Shutting down");
+        ground.gate.close();
+        report_late(self.acceptor.close());
+        self.links.into_values().for_each(PeerLink::close);
+        if let Some(reign) = self.reign {
+            report_late(reign.chain.end());
+        }
+        ground.settle()
+    }
+}
+
+/// The upper byte of session ids made here. (SessionTrackerImpl.initializeNextSession)
+pub(super) fn server_byte(me: Sid) -> u8 {
+    (me.0 & 0xff) as u8
+}

@@ -1,0 +1,325 @@
+//! This server follows or observes: what [`Learner`] wants done is done here, in its order.
+
+use std::sync::Arc;
+
+use crate::ensemble::Role;
+use crate::processors::{LearnerChain, start_follower, start_observer};
+use crate::proto::packet::QuorumPacket;
+use crate::proto::txn::LoggedTxn;
+use crate::proto::{Epoch, Sid, Zxid};
+use crate::request::{ClientLetter, Clients, ServerState, Serving, Sessions};
+use crate::runtime::{Address, ExitCode, Halt, Now, Runtime};
+use crate::storage::{
+    CommittedLog, LogWriter, Recovered, RecoveryOptions, StorageError, discard_after, truncate,
+    write_snapshot,
+};
+use crate::tree::DataTree;
+use crate::zab::{Learner, LearnerAction, LearnerEvent, LearnerRules, LearnerStart};
+
+use super::ground::{Ground, unsafe_disk};
+use super::leading::server_byte;
+use super::peer_link::{Closer, PeerLink, PortEvent, ToPeer, report_late};
+use super::quorum_peer::{ChainLetter, Outcome};
+
+/// A server that learns from a leader.
+pub(super) struct Learning {
+    core: Learner,
+    role: Role,
+    call: Box<dyn Closer>,
+    link: Option<PeerLink>,
+    to_me: Address<ChainLetter>,
+    /// Until the chain stands, which takes it over.
+    log: Option<LogWriter>,
+    /// What the leader has sent, until it is installed.
+    received: Option<DataTree>,
+    served: Option<Served>,
+    /// The leader's epoch, once it was promised; for which one a snapshot must be asked next time.
+    promised: Option<Epoch>,
+    refetch: Option<Epoch>,
+}
+
+/// What stands once the leader has said UPTODATE.
+struct Served {
+    chain: LearnerChain,
+    sessions: Arc<Sessions>,
+}
+
+impl Learning {
+    /// Calls the leader. `refetch` is what the last attempt has left behind ([`Learning::end`]).
+    ///
+    /// # Errors
+    /// If there is no such server.
+    pub fn start(
+        ground: &Ground,
+        role: Role,
+        leader: Sid,
+        refetch: Option<Epoch>,
+        events: Address<PortEvent>,
+        to_me: Address<ChainLetter>,
+    ) -> Result<Learning, String> {
+        let leader = ground
+            .member(leader)
+            .ok_or_else(|| format!("Couldn't find the leader with id = {leader}"))?;
+        let tick_ms = ground.rules.tick_ms;
+        let rules = LearnerRules {
+            me: ground.rules.me,
+            role,
+            logs: role == Role::Participant || ground.rules.observer_logs,
+            init_ms: tick_ms * ground.rules.init_limit_ticks,
+            sync_ms: tick_ms * ground.rules.sync_limit_ticks,
+        };
+        let summary = ground.summary();
+        let start = LearnerStart {
+            accepted: ground.epochs.accepted(),
+            current: summary.current,
+            last: summary.last,
+            refetch,
+        };
+        Ok(Learning {
+            core: Learner::new(rules, start),
+            role,
+            call: ground.port.dial(leader, events),
+            link: None,
+            to_me,
+            log: None,
+            received: None,
+            served: None,
+            promised: refetch,
+            refetch: None,
+        })
+    }
+
+    pub fn deadline_ms(&self) -> Option<i64> {
+        self.core.deadline()
+    }
+
+    pub fn tick<R: Runtime>(&mut self, ground: &mut Ground, runtime: &R, now: Now) -> Result<Outcome, Halt> {
+        self.give(ground, runtime, now, LearnerEvent::Tick)
+    }
+
+    pub fn on_port<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        event: PortEvent,
+    ) -> Result<Outcome, Halt> {
+        let event = match event {
+            PortEvent::Connected(link) => {
+                self.link = Some(link);
+                LearnerEvent::Connected
+            }
+            PortEvent::Packet(_, packet) => LearnerEvent::Packet(packet),
+            PortEvent::TreeReceived(_, tree) => {
+                self.received = Some(*tree);
+                LearnerEvent::SnapshotReceived
+            }
+            PortEvent::Down(_, reason) | PortEvent::Unreachable(reason) => return Ok(Outcome::Over(reason)),
+            PortEvent::TreeSent(_) => return Ok(Outcome::Stays),
+        };
+        self.give(ground, runtime, now, event)
+    }
+
+    pub fn on_chain<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        letter: ChainLetter,
+    ) -> Result<Outcome, Halt> {
+        match letter {
+            ChainLetter::Revalidate(asked) => {
+                let event = LearnerEvent::Revalidate(asked.conn, asked.session, asked.timeout_ms);
+                self.give(ground, runtime, now, event)
+            }
+            ChainLetter::ForLeader(_) | ChainLetter::Logged(_) => Ok(Outcome::Stays),
+        }
+    }
+
+    fn give<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        event: LearnerEvent,
+    ) -> Result<Outcome, Halt> {
+        let mut actions = Vec::new();
+        self.core.on(now.elapsed_ms, event, &mut actions);
+        let mut outcome = Outcome::Stays;
+        for action in actions {
+            match self.carry_out(ground, runtime, now, action)? {
+                Outcome::Stays => {}
+                Outcome::Over(reason) => return Ok(Outcome::Over(reason)),
+                established => outcome = established,
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn carry_out<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        action: LearnerAction,
+    ) -> Result<Outcome, Halt> {
+        match action {
+            LearnerAction::SaveAcceptedEpoch(epoch) => {
+                self.promised = Some(epoch);
+                ground.accept(epoch)?;
+            }
+            LearnerAction::Send(packet) => self.send(packet),
+            LearnerAction::Truncate(zxid) => return self.truncate(ground, zxid),
+            LearnerAction::Apply(txn) => self.apply_to_received(&txn)?,
+            LearnerAction::MarkUpdating => ground.epochs.begin_update().map_err(unsafe_disk)?,
+            LearnerAction::InstallSnapshot(zxid) => self.install(ground, zxid)?,
+            LearnerAction::AppendToLog(txn) => self.log(ground)?.append(&txn).map_err(unsafe_disk)?,
+            LearnerAction::SyncLog => drop(self.log(ground)?.commit().map_err(unsafe_disk)?),
+            LearnerAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
+            LearnerAction::ClearUpdating => ground.epochs.end_update().map_err(unsafe_disk)?,
+            LearnerAction::Serve(epoch) => {
+                self.serve(ground, runtime, now)?;
+                return Ok(Outcome::Established(epoch));
+            }
+            LearnerAction::Log(txn) => self.with_chain(|chain| chain.log(txn)),
+            LearnerAction::Commit(txn) => self.with_chain(|chain| chain.commit(txn)),
+            LearnerAction::SyncAnswered => self.with_chain(LearnerChain::answer_sync),
+            LearnerAction::AnswerPing(zxid) => {
+                let touched = self.served.as_ref().map(|served| served.sessions.take_touched());
+                self.send(QuorumPacket::pong(zxid, &touched.unwrap_or_default()));
+            }
+            LearnerAction::Revalidated(conn, _, valid) => {
+                let letter = ClientLetter::Revalidated { conn, valid };
+                ground.clients.post(Clients::index_of(conn), letter);
+            }
+            LearnerAction::Halt(reason) => return Err(Halt::new(ExitCode::CommitMismatch, reason)),
+            LearnerAction::Leave(reason) => return Ok(Outcome::Over(reason)),
+        }
+        Ok(Outcome::Stays)
+    }
+
+    fn with_chain(&self, act: impl FnOnce(&LearnerChain)) {
+        if let Some(served) = &self.served {
+            act(&served.chain);
+        }
+    }
+
+    fn send(&self, packet: QuorumPacket) {
+        if let Some(link) = &self.link {
+            link.send(packet);
+        }
+    }
+
+    /// The log as it is written before the chain stands.
+    fn log(&mut self, ground: &Ground) -> Result<&mut LogWriter, Halt> {
+        let log = match self.log.take() {
+            Some(log) => log,
+            None => ground.open_log()?,
+        };
+        Ok(self.log.insert(log))
+    }
+
+    /// Goes back to what the leader knows too; if the files do not allow it, the leader is to send all.
+    fn truncate(&mut self, ground: &Ground, zxid: Zxid) -> Result<Outcome, Halt> {
+        self.log = None;
+        match truncate(&*ground.disk, &ground.dirs, zxid, &RecoveryOptions::default()) {
+            Ok(recovered) => {
+                ground.database.replace(recovered);
+                Ok(Outcome::Stays)
+            }
+            Err(error @ StorageError::Unreachable { .. }) => {
+                self.refetch = self.promised;
+                Ok(Outcome::Over(format!(
+                    "Not able to truncate the log to {zxid}: {error}"
+                )))
+            }
+            Err(error) => Err(unsafe_disk(error)),
+        }
+    }
+
+    fn apply_to_received(&mut self, txn: &LoggedTxn) -> Result<(), Halt> {
+        let change = txn.txn().map_err(|malformed| {
+            let reason = format!("transaction {} cannot be read: {malformed}", txn.zxid());
+            Halt::new(ExitCode::Unexpected, reason)
+        })?;
+        if let Some(tree) = &mut self.received {
+            tree.apply(txn.header(), &change, None);
+        }
+        Ok(())
+    }
+
+    /// The received tree becomes the history. A crash between the snapshot and the cut leaves one history all the
+    /// same: what the old log has beyond the snapshot goes on from it.
+    fn install(&mut self, ground: &Ground, zxid: Zxid) -> Result<(), Halt> {
+        let Some(mut tree) = self.received.take() else {
+            return Err(Halt::new(
+                ExitCode::Unexpected,
+                "no tree was received that could be installed",
+            ));
+        };
+        tree.set_last_zxid(zxid);
+        self.log = None;
+        let path = write_snapshot(Arc::clone(&ground.disk), &ground.dirs, &tree).map_err(unsafe_disk)?;
+        log::info!("Snapshotting: {zxid} to {}", path.display());
+        discard_after(&*ground.disk, &ground.dirs, zxid).map_err(unsafe_disk)?;
+        ground.database.replace(Recovered {
+            tree,
+            last_zxid: zxid,
+            committed: CommittedLog::new(CommittedLog::DEFAULT_LIMIT),
+            snapshot: Some(path),
+            replayed: 0,
+            dead_sessions: Vec::new(),
+            torn_ends: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// The leader has said UPTODATE.
+    fn serve<R: Runtime>(&mut self, ground: &Ground, runtime: &R, now: Now) -> Result<(), Halt> {
+        let Some(link) = &self.link else {
+            return Err(Halt::new(
+                ExitCode::Unexpected,
+                "a learner without a link cannot serve",
+            ));
+        };
+        let known: Vec<_> = ground.database.read_tree().sessions().collect();
+        let asks = self.to_me.map(ChainLetter::Revalidate);
+        let sessions = Sessions::of_learner(server_byte(ground.rules.me), known, now, asks);
+        let sessions = Arc::new(sessions);
+        let log = match self.log.take() {
+            Some(log) => log,
+            None => ground.open_log()?,
+        };
+        let parts = ground.chain_parts(Arc::clone(&sessions), log);
+        let leader = link.out.map(ToPeer::Packets);
+        let (chain, state) = match self.role {
+            Role::Participant => (start_follower(runtime, parts, leader), ServerState::Follower),
+            Role::Observer => (start_observer(runtime, parts, leader), ServerState::Observer),
+        };
+        ground.gate.open(Serving {
+            chain: chain.chain.first.clone(),
+            database: Arc::clone(&ground.database),
+            sessions: Arc::clone(&sessions),
+            state,
+        });
+        self.served = Some(Served { chain, sessions });
+        Ok(())
+    }
+
+    /// Ends the role. Tells the epoch whose leader is to send a snapshot next time.
+    pub fn end(self, ground: &Ground) -> Result<Option<Epoch>, Halt> {
+        log::info!("shutdown called");
+        ground.gate.close();
+        // The chain holds addresses of the link's sender: it ends first.
+        if let Some(served) = self.served {
+            report_late(served.chain.end());
+        }
+        drop(self.log);
+        if let Some(link) = self.link {
+            link.close();
+        }
+        report_late(self.call.close());
+        ground.settle()?;
+        Ok(self.refetch)
+    }
+}

@@ -1,0 +1,291 @@
+//! QuorumPeer: one server in its roles, one after the other. (QuorumPeer.run)
+//!
+//! ```text
+//! LOOKING ── decided ──> LEADING    ── quorum lost ──┐
+//!    ^  └──────────────> FOLLOWING  ── leader lost ──┤
+//!    │  └──────────────> OBSERVING  ── leader lost ──┤
+//!    └───────────────────────────────────────────────┘
+//! ```
+//!
+//! All rules are values that this thread owns: the election, and the leader or the learner of the present role.
+//! Everybody else writes letters. Each role has a number, and the letters of a role that is over are dropped:
+//! no link, chain or thread of an old reign can speak into a new one.
+
+use crate::ensemble::Role;
+use crate::processors::proposal::ForLeader;
+use crate::proto::notification::ServerState;
+use crate::proto::{Epoch, Sid, Zxid};
+use crate::request::Revalidation;
+use crate::runtime::{Address, Flow, Halt, Now, Runtime, Stage};
+use crate::zab::{Action, Event, FastLeaderElection};
+
+use super::ground::Ground;
+use super::leading::Leading;
+use super::learning::Learning;
+use super::messenger::{Heard, Mail, Outgoing};
+use super::peer_link::PortEvent;
+
+/// What the peer's inbox holds.
+#[derive(Debug)]
+pub enum PeerLetter {
+    /// Look for a leader for the first time.
+    Begin,
+    /// A vote.
+    Heard(Heard),
+    /// News of the quorum port, for the role with this number.
+    Port(u64, PortEvent),
+    /// A word from the chain of the role with this number.
+    Chain(u64, ChainLetter),
+    /// The process ends.
+    Stop,
+}
+
+/// What a role's chain has to say to the role.
+#[derive(Debug)]
+pub enum ChainLetter {
+    /// To a leader: what has come through the chain, in its order.
+    ForLeader(Vec<ForLeader>),
+    /// To a leader: the own log is safe up to here.
+    Logged(Zxid),
+    /// To a learner: is this session alive?
+    Revalidate(Revalidation),
+}
+
+/// What has become of a role after an event.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It goes on.
+    Stays,
+    /// It serves in this epoch now.
+    Established(Epoch),
+    /// It is over, for this reason.
+    Over(String),
+}
+
+/// The stage.
+pub struct QuorumPeer<R: Runtime> {
+    ground: Ground,
+    runtime: R,
+    me: Address<PeerLetter>,
+    election: FastLeaderElection,
+    mail: Option<Mail>,
+    duty: Duty,
+    role_number: u64,
+    looking_since_ms: i64,
+    refetch: Option<Epoch>,
+}
+
+enum Duty {
+    Looking,
+    Leading(Box<Leading>),
+    Learning(Box<Learning>),
+}
+
+impl<R: Runtime> QuorumPeer<R> {
+    /// A peer that waits for [`PeerLetter::Begin`]. `me` leads to its own inbox.
+    pub fn new(
+        ground: Ground,
+        runtime: R,
+        me: Address<PeerLetter>,
+        election: FastLeaderElection,
+        mail: Mail,
+    ) -> QuorumPeer<R> {
+        QuorumPeer {
+            ground,
+            runtime,
+            me,
+            election,
+            mail: Some(mail),
+            duty: Duty::Looking,
+            role_number: 0,
+            looking_since_ms: 0,
+            refetch: None,
+        }
+    }
+
+    fn take(&mut self, now: Now, letter: PeerLetter) -> Result<(), Halt> {
+        match letter {
+            PeerLetter::Begin => self.look(now),
+            PeerLetter::Heard(Heard { from, notification }) => {
+                self.elect(now, Event::Heard { from, notification })
+            }
+            PeerLetter::Port(number, event) if number == self.role_number => {
+                let (ground, runtime) = (&mut self.ground, &self.runtime);
+                let outcome = match &mut self.duty {
+                    Duty::Leading(leading) => leading.on_port(ground, runtime, now, event)?,
+                    Duty::Learning(learning) => learning.on_port(ground, runtime, now, event)?,
+                    Duty::Looking => Outcome::Stays,
+                };
+                self.follow_up(now, outcome)
+            }
+            PeerLetter::Port(_, PortEvent::Connected(link)) => {
+                link.close();
+                Ok(())
+            }
+            PeerLetter::Chain(number, letter) if number == self.role_number => {
+                let (ground, runtime) = (&mut self.ground, &self.runtime);
+                let outcome = match &mut self.duty {
+                    Duty::Leading(leading) => leading.on_chain(ground, runtime, now, letter)?,
+                    Duty::Learning(learning) => learning.on_chain(ground, runtime, now, letter)?,
+                    Duty::Looking => Outcome::Stays,
+                };
+                self.follow_up(now, outcome)
+            }
+            PeerLetter::Port(..) | PeerLetter::Chain(..) | PeerLetter::Stop => Ok(()),
+        }
+    }
+
+    fn tick(&mut self, now: Now) -> Result<(), Halt> {
+        let (ground, runtime) = (&mut self.ground, &self.runtime);
+        let outcome = match &mut self.duty {
+            Duty::Looking => return self.elect(now, Event::Time),
+            Duty::Leading(leading) => leading.tick(ground, runtime, now)?,
+            Duty::Learning(learning) => learning.tick(ground, runtime, now)?,
+        };
+        self.follow_up(now, outcome)
+    }
+
+    fn follow_up(&mut self, now: Now, outcome: Outcome) -> Result<(), Halt> {
+        match outcome {
+            Outcome::Stays => Ok(()),
+            Outcome::Established(epoch) => self.elect(now, Event::EpochEstablished(epoch)),
+            Outcome::Over(reason) => {
+                self.end_role(&reason)?;
+                // The end has taken its time.
+                self.look(self.ground.clock.now())
+            }
+        }
+    }
+
+    /// A new search for a leader.
+    fn look(&mut self, now: Now) -> Result<(), Halt> {
+        log::info!("LOOKING");
+        self.looking_since_ms = now.elapsed_ms;
+        let summary = self.ground.summary();
+        self.elect(
+            now,
+            Event::Look {
+                last_zxid: summary.last,
+                current_epoch: summary.current,
+            },
+        )
+    }
+
+    fn elect(&mut self, now: Now, event: Event) -> Result<(), Halt> {
+        let mut actions = Vec::new();
+        self.election.on(now.elapsed_ms, event, &mut actions);
+        for action in actions {
+            match action {
+                Action::Announce(standing) => {
+                    if let Some(mail) = &self.mail {
+                        mail.standing.post(standing);
+                    }
+                }
+                Action::Send { to, notification } => {
+                    if let Some(mail) = &self.mail {
+                        mail.outgoing.post(Outgoing { to, notification });
+                    }
+                }
+                Action::Decided { state, vote } => self.begin_role(now, state, vote.leader)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_role(&mut self, now: Now, state: ServerState, leader: Sid) -> Result<(), Halt> {
+        log::info!("{state}");
+        self.role_number += 1;
+        let number = self.role_number;
+        let events = self.me.map(move |event| PeerLetter::Port(number, event));
+        let to_me = self.me.map(move |letter| PeerLetter::Chain(number, letter));
+        if state != ServerState::Observing {
+            let took_ms = now.elapsed_ms - self.looking_since_ms;
+            log::info!("{state} - LEADER ELECTION TOOK - {took_ms}");
+        }
+        let begun = if state == ServerState::Leading {
+            Leading::start(&self.ground, now, events, to_me)
+                .map(|(leading, actions)| (Duty::Leading(Box::new(leading)), actions))
+        } else {
+            let role = match state {
+                ServerState::Observing => Role::Observer,
+                _ => Role::Participant,
+            };
+            let refetch = self.refetch.take();
+            Learning::start(&self.ground, role, leader, refetch, events, to_me)
+                .map(|learning| (Duty::Learning(Box::new(learning)), Vec::new()))
+        };
+        let outcome = match begun {
+            Ok((mut duty, actions)) => {
+                let outcome = match &mut duty {
+                    Duty::Leading(leading) => {
+                        leading.carry_out(&mut self.ground, &self.runtime, now, actions)?
+                    }
+                    Duty::Learning(_) | Duty::Looking => Outcome::Stays,
+                };
+                self.duty = duty;
+                outcome
+            }
+            Err(reason) => Outcome::Over(reason),
+        };
+        self.follow_up(now, outcome)
+    }
+
+    /// Ends the present role: afterwards nothing of it runs, and the tree holds what the log holds.
+    fn end_role(&mut self, reason: &str) -> Result<(), Halt> {
+        // What is still on its way from the role is not meant for anybody any more.
+        self.role_number += 1;
+        match std::mem::replace(&mut self.duty, Duty::Looking) {
+            Duty::Looking => {
+                log::warn!("Unexpected exception: {reason}");
+                Ok(())
+            }
+            Duty::Leading(leading) => {
+                log::info!("Shutdown called: {reason}");
+                leading.end(&self.ground)
+            }
+            Duty::Learning(learning) => {
+                log::warn!("Exception when following the leader: {reason}");
+                self.refetch = learning.end(&self.ground)?;
+                Ok(())
+            }
+        }
+    }
+
+    fn stop(&mut self) -> Flow {
+        let ended = match self.duty {
+            Duty::Looking => Ok(()),
+            _ => self.end_role("this server stops"),
+        };
+        if let Some(mail) = self.mail.take() {
+            mail.halt();
+        }
+        log::warn!("QuorumPeer main thread exited");
+        ended.map_or_else(Flow::Halt, |()| Flow::Done)
+    }
+}
+
+impl<R: Runtime> Stage for QuorumPeer<R> {
+    type In = PeerLetter;
+
+    fn step(&mut self, now: Now, letter: PeerLetter) -> Flow {
+        if matches!(letter, PeerLetter::Stop) {
+            return self.stop();
+        }
+        self.take(now, letter).map_or_else(Flow::Halt, |()| Flow::Go)
+    }
+
+    fn quiet(&mut self, now: Now) -> Flow {
+        if self.wake_at().is_some_and(|at_ms| now.elapsed_ms >= at_ms) {
+            return self.tick(now).map_or_else(Flow::Halt, |()| Flow::Go);
+        }
+        Flow::Go
+    }
+
+    fn wake_at(&self) -> Option<i64> {
+        match &self.duty {
+            Duty::Looking => self.election.deadline_ms(),
+            Duty::Leading(leading) => leading.deadline_ms(),
+            Duty::Learning(learning) => learning.deadline_ms(),
+        }
+    }
+}
