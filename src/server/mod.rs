@@ -1,7 +1,9 @@
 //! One server: built from a configuration, run, and ended.
 
 pub mod logging;
+mod parts;
 mod purge_task;
+pub mod replicated;
 mod signals;
 pub mod standalone;
 
@@ -13,15 +15,17 @@ use crate::runtime::{ExitCode, Halt};
 /// Every reason for an end that is not orderly is the last line of the log, and stands on standard error too.
 pub fn run(source: &Source, system: SystemProperties) -> ExitCode {
     let ended = Config::load(source, system)
-        .map_err(|error| Halt::new(ExitCode::BadConfig, format!("Invalid config, exiting abnormally: {error}")))
+        .map_err(|error| {
+            Halt::new(
+                ExitCode::BadConfig,
+                format!("Invalid config, exiting abnormally: {error}"),
+            )
+        })
         .and_then(|config| {
             logging::write_notes(&config.notes);
             match &config.ensemble {
                 None => standalone::run(&config),
-                Some(_) => Err(Halt::new(
-                    ExitCode::BadConfig,
-                    "a configuration with a server list needs an ensemble, which this version does not form yet",
-                )),
+                Some(ensemble) => replicated::run(&config, ensemble),
             }
         });
     match ended {

@@ -3,6 +3,7 @@
 mod better;
 mod differential;
 mod durability;
+mod ensemble;
 mod hostile;
 mod scripts;
 mod sessions;

@@ -1,0 +1,241 @@
+//! A member of an ensemble, from a checked configuration to its orderly end. (QuorumPeerMain)
+//!
+//! ```text
+//! NIOServerCxn.Factory ──> gate ──> chain of the present role ─┐
+//! QuorumCnxManager, WorkerReceiver, WorkerSender ──────────────┼──> QuorumPeer: which role that is
+//! LearnerCnxAcceptor, LearnerHandler, Learner ─────────────────┘
+//! ```
+//!
+//! The client port is open before there is a leader, and refuses until there is one.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use crate::config::{Config, EnsembleConfig};
+use crate::ensemble::Member;
+use crate::net::election_port::{ElectionConfig, ElectionPort, RunningPort};
+use crate::net::quorum_port::{QuorumPortRules, TcpQuorumPort};
+use crate::quorum::{Ground, Heard, Mail, PeerLetter, PeerRules, QuorumPeer};
+use crate::request::{ClientLetter, Clients, Gate, Status};
+use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, OsDisk, Runtime, Threads};
+use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError, recover};
+use crate::zab::{FastLeaderElection, Standing};
+
+use super::logging;
+use super::parts::{
+    LONGEST_END, auth_of, begin, bind_client_port, log_options, max_txn_bytes, open_dirs, report_late,
+    start_purge_task, sync_rules, unloadable, wait_for_the_end,
+};
+
+/// Runs a server until a signal or a broken stage ends it.
+///
+/// # Errors
+/// Why it could not start, or had to end.
+pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
+    logging::set_my_id(ensemble.my_id);
+    log::info!("Starting quorum peer");
+    let (threads, signals, halted) = begin()?;
+    let state = load(config)?;
+    let server = start(config, ensemble, &threads, state)?;
+    let ended = wait_for_the_end(&signals, &halted);
+    server.stop();
+    ended
+}
+
+/// What the disk has brought back.
+struct State {
+    disk: Arc<dyn Disk>,
+    dirs: Dirs,
+    /// Held so that no other server takes the directories.
+    locks: Vec<Box<dyn Send>>,
+    database: Arc<Database>,
+    epochs: Epochs,
+}
+
+/// A server at work.
+struct Server {
+    peer: Address<PeerLetter>,
+    peer_crew: Crew,
+    mail_crew: Crew,
+    election_port: RunningPort,
+    clients: Clients,
+    loops: Crew,
+    purge: Option<(Address<Infallible>, Crew)>,
+    _locks: Vec<Box<dyn Send>>,
+}
+
+fn load(config: &Config) -> Result<State, Halt> {
+    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+    let (dirs, locks) = open_dirs(config, &*disk)?;
+    let recovered =
+        recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| unloadable(&error))?;
+    let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
+    let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
+    let database = Arc::new(Database::new(recovered.tree, recovered.committed));
+    Ok(State {
+        disk,
+        dirs,
+        locks,
+        database,
+        epochs,
+    })
+}
+
+fn start(
+    config: &Config,
+    ensemble: &EnsembleConfig,
+    threads: &Threads,
+    state: State,
+) -> Result<Server, Halt> {
+    let clock = Arc::clone(threads.clock());
+    let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
+    let status = Arc::new(Status::new());
+    let auth = Arc::new(auth_of(config));
+    let (port, clients) = bind_client_port(config, &auth, &gate, &status, &clock)?;
+    let client_port = port.local_address().port();
+    let me = member(ensemble)?;
+    let election_port = ElectionPort::bind(election_config(config, ensemble, me));
+    let election_port = election_port.map_err(|error| Halt::new(ExitCode::Unexpected, error.to_string()))?;
+    let quorum_port = TcpQuorumPort::new(threads.clone(), quorum_port_rules(config, ensemble, me));
+
+    let (purge_disk, purge_dirs) = (Arc::clone(&state.disk), state.dirs.clone());
+    let ground = Ground {
+        rules: peer_rules(config, ensemble, threads, client_port),
+        database: state.database,
+        disk: state.disk,
+        dirs: state.dirs,
+        epochs: state.epochs,
+        gate,
+        clients: clients.clone(),
+        auth,
+        status,
+        clock,
+        port: Box::new(quorum_port),
+    };
+    let election = FastLeaderElection::new(ensemble.my_id, ensemble.ensemble.clone());
+    let (peer, inbox) = Inbox::new();
+    let mut mail_crew = Crew::new();
+    let standing = election.standing();
+    let heard = peer.map(PeerLetter::Heard);
+    let (mail, election_port) =
+        start_mail(threads, &mut mail_crew, ensemble, standing, heard, election_port)?;
+    let mut loops = Crew::new();
+    let name = port.thread_name();
+    threads.spawn(&mut loops, &name, move || port.run());
+    let mut peer_crew = Crew::new();
+    let name = format!(
+        "QuorumPeer[myid={}]/{}:{client_port}",
+        ensemble.my_id,
+        host_of(config)
+    );
+    let stage = QuorumPeer::new(ground, threads.clone(), peer.clone(), election, mail);
+    threads.start(&mut peer_crew, &name, inbox, stage);
+    peer.post(PeerLetter::Begin);
+    Ok(Server {
+        peer,
+        peer_crew,
+        mail_crew,
+        election_port,
+        clients,
+        loops,
+        purge: start_purge_task(config, threads, purge_disk, purge_dirs),
+        _locks: state.locks,
+    })
+}
+
+/// Starts what carries the election's post, and the port that it goes over.
+fn start_mail(
+    threads: &Threads,
+    crew: &mut Crew,
+    ensemble: &EnsembleConfig,
+    standing: Standing,
+    heard: Address<Heard>,
+    port: ElectionPort,
+) -> Result<(Mail, RunningPort), Halt> {
+    let mut running = None;
+    let connect = |events| {
+        let (orders, port) = port.start(threads, events);
+        running = Some(port);
+        orders
+    };
+    let (me, members) = (ensemble.my_id, &ensemble.ensemble);
+    let mail = Mail::start(threads, crew, me, members, standing, heard, connect);
+    let unused = || Halt::new(ExitCode::Unexpected, "the election port was not started");
+    Ok((mail, running.ok_or_else(unused)?))
+}
+
+impl Server {
+    /// Ends the role, then what carries the election's post, then the client loop.
+    fn stop(self) {
+        self.peer.post(PeerLetter::Stop);
+        report_late(self.peer_crew);
+        for name in self.election_port.stop(LONGEST_END) {
+            log::error!("thread {name} has not ended in time");
+        }
+        report_late(self.mail_crew);
+        self.clients.post_all(|| ClientLetter::Stop);
+        drop(self.clients);
+        report_late(self.loops);
+        if let Some((address, crew)) = self.purge {
+            drop(address);
+            report_late(crew);
+        }
+        log::info!("Exiting normally");
+    }
+}
+
+/// This server in the list of servers.
+fn member(ensemble: &EnsembleConfig) -> Result<&Member, Halt> {
+    let missing = || {
+        let reason = format!("server {} is not in the list of servers", ensemble.my_id);
+        Halt::new(ExitCode::BadConfig, reason)
+    };
+    ensemble.ensemble.member(ensemble.my_id).ok_or_else(missing)
+}
+
+fn host_of(config: &Config) -> &str {
+    config.client_port_address.as_deref().unwrap_or("0.0.0.0")
+}
+
+fn election_config(config: &Config, ensemble: &EnsembleConfig, me: &Member) -> ElectionConfig {
+    let ticks_ms = |ticks: i32| config.tick_time_ms.saturating_mul(ticks).unsigned_abs();
+    ElectionConfig {
+        host: me.host.clone(),
+        port: me.election_port,
+        listen_on_all_ips: ensemble.quorum_listen_on_all_ips,
+        cnx_timeout_ms: ensemble.cnx_timeout_ms.unsigned_abs(),
+        hello_timeout_ms: ticks_ms(ensemble.sync_limit_ticks),
+        tcp_keep_alive: ensemble.tcp_keep_alive,
+    }
+}
+
+fn quorum_port_rules(config: &Config, ensemble: &EnsembleConfig, me: &Member) -> QuorumPortRules {
+    let ticks_ms =
+        |ticks: i32| u64::from(config.tick_time_ms.unsigned_abs()) * u64::from(ticks.unsigned_abs());
+    QuorumPortRules {
+        me: me.clone(),
+        listen_on_all_ips: ensemble.quorum_listen_on_all_ips,
+        init_ms: ticks_ms(ensemble.init_limit_ticks),
+        sync_ms: ticks_ms(ensemble.sync_limit_ticks),
+        leader_nodelay: ensemble.leader_nodelay,
+        follower_nodelay: ensemble.follower_nodelay,
+    }
+}
+
+fn peer_rules(config: &Config, ensemble: &EnsembleConfig, threads: &Threads, client_port: u16) -> PeerRules {
+    PeerRules {
+        me: ensemble.my_id,
+        ensemble: ensemble.ensemble.clone(),
+        tick_ms: config.tick_time_ms.into(),
+        init_limit_ticks: ensemble.init_limit_ticks.into(),
+        sync_limit_ticks: ensemble.sync_limit_ticks.into(),
+        leader_serves: ensemble.leader_serves,
+        observer_logs: ensemble.sync_enabled,
+        log: log_options(config),
+        sync: sync_rules(config, threads.clock().now()),
+        max_txn_bytes: max_txn_bytes(config),
+        client_port,
+        // Tests alone set it; the lower half of a zxid is all that counts.
+        initial_counter: ensemble.initial_zxid.map(|zxid| (zxid & 0xffff_ffff) as u32),
+    }
+}
