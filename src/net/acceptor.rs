@@ -1,5 +1,6 @@
 //! New connections.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 
@@ -9,6 +10,7 @@ use mio::{Interest, Registry, Token};
 use crate::clients::address::{JavaAddress, JavaIp};
 use crate::clients::{Cnxn, Line};
 use crate::proto::ConnId;
+use crate::runtime::machine::max_open_files;
 
 use super::client_loop::CONNECTIONS;
 use super::desk::Desk;
@@ -24,13 +26,17 @@ pub(super) struct Acceptor {
     resting_until_ms: i64,
     warned_ms: i64,
     max_per_address: usize,
+    /// How many connections leave the server enough files for its own work: a new log, a snapshot.
+    most: usize,
 }
 
 impl Acceptor {
     /// Accepts from `listener`, at most `max_per_address` from one address at once if that is not 0.
     pub fn new(listener: TcpListener, max_per_address: usize) -> Acceptor {
         let (resting_until_ms, warned_ms) = (0, i64::MIN / 2);
+        let files = usize::try_from(max_open_files()).unwrap_or(usize::MAX);
         Acceptor {
+            most: files - OWN_FILES.min(files / 2),
             listener,
             ready: true,
             resting_until_ms,
@@ -61,6 +67,9 @@ impl Acceptor {
             return;
         }
         for _ in 0..MOST_AT_ONCE {
+            if table.len() >= self.most {
+                return self.rest(&"the rest of the open files is for the server's own", desk);
+            }
             match self.listener.accept() {
                 Ok((stream, remote)) => {
                     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
@@ -90,12 +99,12 @@ impl Acceptor {
     }
 
     /// The system has no room for one more connection: asking again at once would only burn time.
-    fn rest(&mut self, error: &io::Error, desk: &mut Desk) {
+    fn rest(&mut self, why: &dyn Display, desk: &Desk) {
         let now_ms = desk.now.elapsed_ms;
         self.resting_until_ms = now_ms + REST_MS;
         if now_ms - self.warned_ms >= WARN_EVERY_MS {
             self.warned_ms = now_ms;
-            log::warn!("cannot accept a connection: {error}; the next try is in {REST_MS} ms");
+            log::warn!("cannot accept a connection: {why}; the next try is in {REST_MS} ms");
         }
     }
 }
@@ -148,6 +157,8 @@ fn is_about_one(error: &io::Error) -> bool {
     [ConnectionAborted, ConnectionReset, Interrupted, TimedOut].contains(&error.kind())
 }
 
+/// So many open files are kept for logs, snapshots and the listener itself.
+const OWN_FILES: usize = 64;
 /// So many are accepted before those who are here already are heard again.
 const MOST_AT_ONCE: usize = 128;
 /// How long the listener rests when the system has no room.

@@ -83,6 +83,11 @@ impl Table {
         }
     }
 
+    /// How many connections there are.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
     /// How many connections an address has.
     pub fn count_of(&self, ip: IpAddr) -> usize {
         self.by_ip.get(&ip).copied().unwrap_or(0)

@@ -4,6 +4,7 @@
 use oxkeeper::proto::requests::PathWatch;
 use oxkeeper::proto::{Acl, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
 use oxkeeper::tools::client::{Client, Granted, Handshake, Incoming};
+use oxkeeper::tools::wire::Wire;
 
 use crate::support::configured::Configured;
 use crate::support::{LONG, wait_until};
@@ -345,6 +346,26 @@ fn who_does_not_read_is_bounded_and_others_are_served() {
             Incoming::Event(event) => panic!("{event:?}"),
         }
     }
+}
+
+#[test]
+fn connections_leave_the_server_files_for_its_own_work() {
+    let server = Configured::start_limited(&["maxClientCnxns=0", "snapCount=10"], Some(80));
+    let mut client = server.client();
+    let crowd: Vec<Wire> = (0..100).map(|_| server.wire()).collect();
+    wait_until("the server has said so", LONG, || {
+        server.log().contains("cannot accept a connection")
+    });
+    for number in 0..100 {
+        let path = format!("/n{number}");
+        // New logs and snapshots take files.
+        client
+            .create(&path, b"x", &Acl::open(), 0)
+            .expect("an answer")
+            .expect("created");
+    }
+    drop(crowd);
+    assert_eq!(server.word(b"ruok"), "imok");
 }
 
 #[test]

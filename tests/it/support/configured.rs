@@ -15,12 +15,18 @@ pub struct Configured {
     server: Option<Server>,
     port: u16,
     dir: TempDir,
+    open_files: Option<u32>,
 }
 
 impl Configured {
     /// Starts a server with ticks of 2 s and further lines of zoo.cfg, which may contradict, and waits until it
     /// serves.
     pub fn start(config: &[&str]) -> Configured {
+        Configured::start_limited(config, None)
+    }
+
+    /// The same for a server that may open so many files only.
+    pub fn start_limited(config: &[&str], open_files: Option<u32>) -> Configured {
         let dir = tempfile::tempdir().expect("a directory");
         let port = free_port();
         let data = dir.path().join("data");
@@ -36,6 +42,7 @@ impl Configured {
             server: None,
             port,
             dir,
+            open_files,
         };
         configured.start_again();
         configured
@@ -43,8 +50,18 @@ impl Configured {
 
     /// Starts it again on the same directory and port.
     pub fn start_again(&mut self) {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oxkeeper"));
-        command.arg("server").arg(self.dir.path().join("zoo.cfg"));
+        let limit = self
+            .open_files
+            .map_or(String::new(), |count| format!("ulimit -n {count} && "));
+        let mut command = Command::new("bash");
+        command.args([
+            "-c",
+            &format!("{limit}exec \"$@\""),
+            "bash",
+            env!("CARGO_BIN_EXE_oxkeeper"),
+            "server",
+        ]);
+        command.arg(self.dir.path().join("zoo.cfg"));
         let data = self.dir.path().join("data");
         let mut server = Server::spawn(Kind::Oxkeeper, self.port, &data, &mut command);
         server.wait_until_serving();
