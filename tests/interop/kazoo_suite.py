@@ -26,6 +26,8 @@ VERSION = "2.11.0"
 SOURCES = peers.PEERS / f"kazoo-{VERSION}"
 # Slow modules first, so that the processes end at about the same time.
 SLOW = ["test_client", "test_watchers", "test_lock", "test_partitioner", "test_cache"]
+# With more failures than these it is not for want of time.
+MOST_AGAIN = 10
 HEAD = """\
 # Tests of kazoo {version}'s own suite that pass against Java ZooKeeper 3.4.14 with
 # one server (ZOOKEEPER_CLUSTER_SIZE=1, ZOOKEEPER_VERSION=3.4.14), in each of {runs}
@@ -37,18 +39,36 @@ HEAD = """\
 
 def main():
     options = parse_arguments()
-    runs = max(options.record, 1)
+    if options.record:
+        return record(options)
+    listed = listed_tests()
+    results = run_suite(options, listed)
+    if options.only:
+        listed &= set(results)
+    again = not_passed(listed, results)
+    if 0 < len(again) <= MOST_AGAIN:
+        # Many tests of kazoo wait for fixed times; beside others some come too late.
+        # One that needed the quiet is named, one that fails again has failed.
+        print(f"again, one by one: {', '.join(again)}")
+        options.processes = 1
+        results.update(run_suite(options, set(again)))
+    failed = not_passed(listed, results)
+    for name in failed:
+        print(f"FAILED {name}: {results.get(name, 'was not run')}")
+    print(f"{len(listed) - len(failed)} passed, {len(failed)} failed")
+    return 1 if failed or not listed else 0
+
+
+def record(options):
     passed = None
-    for _ in range(runs):
-        results = run_suite(options)
+    for _ in range(options.record):
+        results = run_suite(options, None)
         good = {name for name, outcome in results.items() if outcome == "passed"}
         passed = good if passed is None else passed & good
-    if options.record:
-        text = HEAD.format(version=VERSION, runs=runs) + "".join(f"{n}\n" for n in sorted(passed))
-        LIST.write_text(text)
-        print(f"{LIST.name}: {len(passed)} tests")
-        return 0
-    return compare(results, options.only)
+    head = HEAD.format(version=VERSION, runs=options.record)
+    LIST.write_text(head + "".join(f"{name}\n" for name in sorted(passed)))
+    print(f"{LIST.name}: {len(passed)} tests")
+    return 0
 
 
 def parse_arguments():
@@ -60,21 +80,17 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def compare(results, only):
-    listed = listed_tests()
-    if only:
-        listed &= set(results)
-    failed = sorted(name for name in listed if results.get(name) != "passed")
-    for name in failed:
-        print(f"FAILED {name}: {results.get(name, 'was not run')}")
-    print(f"{len(listed) - len(failed)} passed, {len(failed)} failed")
-    return 1 if failed or not listed else 0
+def not_passed(names, results):
+    return sorted(name for name in names if results.get(name) != "passed")
 
 
-def listed_tests(module=""):
-    """Those of the list, or of one module of it."""
+def listed_tests():
     lines = LIST.read_text().splitlines()
-    return {line for line in lines if line and not line.startswith("#") and f".{module}" in line}
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def of_module(names, module):
+    return sorted(name for name in names if f".{module}." in name)
 
 
 def node_id(name):
@@ -84,29 +100,26 @@ def node_id(name):
     return f"{'/'.join(folders)}/{module}.py::{group}::{test}"
 
 
-def run_suite(options):
-    """One run of all modules: test name -> passed, skipped or failure text."""
+def run_suite(options, names):
+    """One run of the tests named, or of all: test name -> passed, skipped or
+    failure text."""
     directory = peers.temporary_directory("kazoo")
     shim_directory = write_java_shim(directory, options.kind)
-    waiting = modules()
-    if not options.record:
-        waiting = [module for module in waiting if listed_tests(f"{module}.")]
+    waiting = [module for module in modules() if names is None or of_module(names, module)]
     running = []
     results = {}
-    slots = list(range(options.processes))
     while waiting or running:
-        while waiting and slots:
+        while waiting and len(running) < options.processes:
             module = waiting.pop(0)
-            slot = slots.pop(0)
+            tests = None if names is None else of_module(names, module)
             report = directory / f"{module}.xml"
-            process = start_pytest(module, slot, shim_directory, report, options)
-            running.append((process, module, slot, report, time.monotonic()))
+            process = start_pytest(module, tests, shim_directory, report, options)
+            running.append((process, module, report, time.monotonic()))
         for item in list(running):
-            process, module, slot, report, began = item
+            process, module, report, began = item
             if process.poll() is None:
                 continue
             running.remove(item)
-            slots.append(slot)
             found = read_report(report)
             results.update(found)
             bad = [name for name, outcome in found.items() if outcome not in ("passed", "skipped")]
@@ -129,7 +142,7 @@ def modules():
     return [name for name in SLOW if name in names] + [name for name in names if name not in SLOW]
 
 
-def start_pytest(module, slot, shim_directory, report, options):
+def start_pytest(module, tests, shim_directory, report, options):
     environment = dict(os.environ)
     environment.update(
         PATH=f"{shim_directory}:{os.environ['PATH']}",
@@ -145,9 +158,7 @@ def start_pytest(module, slot, shim_directory, report, options):
     ]
     if options.only:
         command += ["-k", options.only]
-    command += [f"kazoo/tests/{module}.py"] if options.record else sorted(
-        node_id(name) for name in listed_tests(f"{module}.")
-    )
+    command += [node_id(name) for name in tests] if tests else [f"kazoo/tests/{module}.py"]
     with open(report.with_suffix(".log"), "wb") as log:
         return peers.spawn(command, cwd=SOURCES, env=environment, stdout=log, stderr=log)
 
@@ -178,6 +189,8 @@ def write_java_shim(directory, kind):
     return shim_directory
 
 
+# A server must not outlive its pytest, even one that was killed.
+#
 # The harness asks for Netty, whose version 3 is not among the peers' jars; the
 # default of 3.4.14 serves as well.
 JAVA_SHIM = """\
@@ -185,7 +198,7 @@ JAVA_SHIM = """\
 config="${@: -1}"
 sed -i '/^serverCnxnFactory=/d' "$config"
 export PATH="${PATH#*:}"
-exec java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$@"
+exec setpriv --pdeathsig KILL java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$@"
 """
 
 OXKEEPER_SHIM = """\
@@ -196,7 +209,7 @@ for word in "$@"; do
     case "$word" in -D*) options+=("$word") ;; esac
 done
 # Beside the file that Java's log4j would write, which the harness shows.
-exec "{binary}" "${{options[@]}}" server "$config" >>"$(dirname "$config")/zookeeper.log" 2>&1
+exec setpriv --pdeathsig KILL "{binary}" "${{options[@]}}" server "$config" >>"$(dirname "$config")/zookeeper.log" 2>&1
 """
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ SUITES=(starts.py raw_frames.py transcripts.py clients.py disk_both_ways.py snap
 "$HERE/install.sh" || exit 1
 if [ -z "${OXKEEPER:-}" ]; then
     cargo build --release --manifest-path "$HERE/../../Cargo.toml" || exit 1
+    export OXKEEPER="${CARGO_TARGET_DIR:-$HERE/../../target}/release/oxkeeper"
 fi
 
 passed=0 failed=0
