@@ -5,7 +5,7 @@ use std::fmt::{Display, Write};
 
 use crate::proto::{SessionId, Zxid};
 use crate::request::ServerState;
-use crate::request::status::Latencies;
+use crate::request::status::{Latencies, Learners};
 
 /// The version that clients and tools are told. They parse it, so it is that of the server replaced.
 pub const VERSION: &str = "3.4.14-4c25d480e66aadd371de8bd2fd8da255ac140bcf, built on 03/06/2019 16:18 GMT";
@@ -41,6 +41,8 @@ pub struct Figures {
     pub open_files: Option<(u64, u64)>,
     /// Fsyncs of the log that took too long.
     pub slow_fsyncs: u64,
+    /// The learners, of a leader.
+    pub learners: Learners,
 }
 
 /// A word that the white list lacks.
@@ -135,6 +137,14 @@ pub fn mntr(figures: &Figures) -> String {
         "\t",
         &[("fsync_threshold_exceed_count", &figures.slow_fsyncs)],
     );
+    if figures.state == ServerState::Leader {
+        let lines: [(&str, &dyn Display); 3] = [
+            ("followers", &figures.learners.connected),
+            ("synced_followers", &figures.learners.synced),
+            ("pending_syncs", &figures.learners.pending_syncs),
+        ];
+        push_lines(&mut out, "zk_", "\t", &lines);
+    }
     out
 }
 
@@ -226,6 +236,11 @@ mod tests {
             data_bytes: 11,
             open_files: Some((12, 13)),
             slow_fsyncs: 14,
+            learners: Learners {
+                connected: 15,
+                synced: 16,
+                pending_syncs: 17,
+            },
         }
     }
 
@@ -257,6 +272,14 @@ mod tests {
         assert_eq!(keys.join(" "), expected);
         assert!(text.starts_with("zk_version\t3.4.14-") && text.ends_with("\t14\n"));
         assert!(text.contains("zk_open_file_descriptor_count\t12\n"));
+        let leader = Figures {
+            state: ServerState::Leader,
+            ..figures()
+        };
+        assert!(
+            mntr(&leader)
+                .ends_with("\t14\nzk_followers\t15\nzk_synced_followers\t16\nzk_pending_syncs\t17\n")
+        );
     }
 
     #[test]

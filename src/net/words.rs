@@ -96,6 +96,7 @@ fn figures(serving: &Serving, desk: &Desk) -> Figures {
         data_bytes: tree.approximate_data_size(),
         open_files: open_files().map(|open| (open, max_open_files())),
         slow_fsyncs: desk.status.slow_fsyncs(),
+        learners: desk.status.learners(),
     }
 }
 

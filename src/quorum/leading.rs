@@ -8,7 +8,7 @@ use crate::processors::{LeaderChain, LeaderLinks, start_leader};
 use crate::proto::packet::ForwardedRequest;
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{LinkId, OpCode, Sid, Zxid};
-use crate::request::{Origin, Request, ServerState, Serving, Sessions};
+use crate::request::{Learners, Origin, Request, ServerState, Serving, Sessions};
 use crate::runtime::{Address, Halt, Now, Runtime};
 use crate::storage::Database;
 use crate::zab::{History, Leader, LeaderAction, LeaderEvent, LeaderRules};
@@ -84,7 +84,9 @@ impl Leading {
     }
 
     pub fn tick<R: Runtime>(&mut self, ground: &mut Ground, runtime: &R, now: Now) -> Result<Outcome, Halt> {
-        self.give(ground, runtime, now, [LeaderEvent::Tick])
+        let outcome = self.give(ground, runtime, now, [LeaderEvent::Tick])?;
+        self.tell_of_learners(ground);
+        Ok(outcome)
     }
 
     pub fn on_port<R: Runtime>(
@@ -201,6 +203,15 @@ impl Leading {
             }
         }
         Ok(outcome)
+    }
+
+    /// For `mntr`: as of the last half tick.
+    fn tell_of_learners(&self, ground: &Ground) {
+        ground.status.set_learners(Learners {
+            connected: self.links.len() as i64,
+            synced: self.core.forwarded_to().count() as i64,
+            pending_syncs: self.core.pending_syncs() as i64,
+        });
     }
 
     fn send(&self, link: LinkId, letter: ToPeer) {

@@ -33,8 +33,7 @@ pub(super) struct Learning {
     /// What the leader has sent, until it is installed.
     received: Option<DataTree>,
     served: Option<Served>,
-    /// The leader's epoch, once it was promised; for which one a snapshot must be asked next time.
-    promised: Option<Epoch>,
+    /// The leader of this epoch must send a snapshot next time: its cut cannot be made here.
     refetch: Option<Epoch>,
 }
 
@@ -84,7 +83,6 @@ impl Learning {
             log: None,
             received: None,
             served: None,
-            promised: refetch,
             refetch: None,
         })
     }
@@ -164,10 +162,7 @@ impl Learning {
         action: LearnerAction,
     ) -> Result<Outcome, Halt> {
         match action {
-            LearnerAction::SaveAcceptedEpoch(epoch) => {
-                self.promised = Some(epoch);
-                ground.accept(epoch)?;
-            }
+            LearnerAction::SaveAcceptedEpoch(epoch) => ground.accept(epoch)?,
             LearnerAction::Send(packet) => self.send(packet),
             LearnerAction::Truncate(zxid) => return self.truncate(ground, zxid),
             LearnerAction::Apply(txn) => self.apply_to_received(&txn)?,
@@ -228,7 +223,8 @@ impl Learning {
                 Ok(Outcome::Stays)
             }
             Err(error @ StorageError::Unreachable { .. }) => {
-                self.refetch = self.promised;
+                // The leader's epoch was accepted before it said this.
+                self.refetch = Some(ground.epochs.accepted());
                 Ok(Outcome::Over(format!(
                     "Not able to truncate the log to {zxid}: {error}"
                 )))

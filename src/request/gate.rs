@@ -44,6 +44,8 @@ impl Gate {
     /// Opens: requests go to this chain from now on. What the chain before it took and never answered is
     /// forgotten; what it answered late has been counted out by then.
     pub fn open(&self, serving: Serving) {
+        // What was inside the chain of an earlier role was answered, or never will be.
+        self.in_process.store(0, Relaxed);
         self.in_process.store(0, Relaxed);
         *self.lock() = Some(Arc::new(serving));
     }

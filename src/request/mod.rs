@@ -18,7 +18,7 @@ pub use gate::{Gate, Serving};
 pub use reply::{ClientLetter, Clients, Outcome, Replies, ReplyEntry};
 pub use session_tracker::{SessionTracker, SessionTrouble};
 pub use sessions::{Renewal, Revalidation, Sessions};
-pub use status::{ServerState, Status};
+pub use status::{Learners, ServerState, Status};
 
 /// Everybody that a connection has proved to be. Shared: every request of the connection carries it.
 pub type Identities = Arc<[Id]>;

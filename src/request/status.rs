@@ -39,6 +39,26 @@ pub struct Status {
     latency: LatencyFigures,
     connections: AtomicI64,
     slow_fsyncs: AtomicU64,
+    following: Following,
+}
+
+/// How many learners a leader has. (Leader)
+#[derive(Debug, Default)]
+struct Following {
+    followers: AtomicI64,
+    synced_followers: AtomicI64,
+    pending_syncs: AtomicI64,
+}
+
+/// What `mntr` tells of a leader's learners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Learners {
+    /// Learners that are connected.
+    pub connected: i64,
+    /// Those among them that get what is proposed and decided.
+    pub synced: i64,
+    /// Syncs of their clients that wait for a decision.
+    pub pending_syncs: i64,
 }
 
 #[derive(Debug, Default)]
@@ -97,6 +117,24 @@ impl Status {
     /// An fsync of the log took longer than `fsync.warningthresholdms`.
     pub fn count_slow_fsync(&self) {
         self.slow_fsyncs.fetch_add(1, Relaxed);
+    }
+
+    /// A leader tells of its learners.
+    pub fn set_learners(&self, learners: Learners) {
+        let figures = &self.following;
+        figures.followers.store(learners.connected, Relaxed);
+        figures.synced_followers.store(learners.synced, Relaxed);
+        figures.pending_syncs.store(learners.pending_syncs, Relaxed);
+    }
+
+    /// What a leader told last.
+    pub fn learners(&self) -> Learners {
+        let figures = &self.following;
+        Learners {
+            connected: figures.followers.load(Relaxed),
+            synced: figures.synced_followers.load(Relaxed),
+            pending_syncs: figures.pending_syncs.load(Relaxed),
+        }
     }
 
     /// Packets received.

@@ -33,6 +33,7 @@ use super::parts::{
 /// Why it could not start, or had to end.
 pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     logging::set_my_id(ensemble.my_id);
+    refuse_what_is_missing(config, ensemble)?;
     log::info!("Starting quorum peer");
     let (threads, signals, halted) = begin()?;
     let state = load(config)?;
@@ -40,6 +41,18 @@ pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     let ended = wait_for_the_end(&signals, &halted);
     server.stop();
     ended
+}
+
+/// An operator who asks for protection must not get a server without it.
+fn refuse_what_is_missing(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
+    if config.read_only_mode {
+        log::warn!("readonlymode.enabled has no effect: without a quorum this server serves nothing");
+    }
+    if ensemble.quorum_sasl.enabled {
+        let reason = "quorum.auth.enableSasl=true: servers cannot authenticate to each other in this version";
+        return Err(Halt::new(ExitCode::BadConfig, reason));
+    }
+    Ok(())
 }
 
 /// What the disk has brought back.

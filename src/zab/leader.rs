@@ -101,6 +101,11 @@ impl Leader {
         self.learners.values().filter(|learner| learner.is_forwarded_to())
     }
 
+    /// How many syncs of learners' clients wait for a decision: for `mntr`.
+    pub fn pending_syncs(&self) -> usize {
+        self.proposals.pending_syncs()
+    }
+
     /// Takes an event.
     pub fn on(
         &mut self,

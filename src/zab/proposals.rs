@@ -123,6 +123,11 @@ impl Proposals {
         }
     }
 
+    /// How many syncs wait for a decision. (Leader.getNumPendingSyncs)
+    pub fn pending_syncs(&self) -> usize {
+        self.outstanding.iter().map(|proposal| proposal.syncs.len()).sum()
+    }
+
     /// A learner is gone, and its syncs with it.
     pub fn forget(&mut self, link: LinkId) {
         for proposal in &mut self.outstanding {

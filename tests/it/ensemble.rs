@@ -7,9 +7,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use oxkeeper::proto::{Acl, ErrorCode};
-use oxkeeper::tools::client::{Client, Handshake};
+use oxkeeper::tools::client::{Client, Granted, Handshake};
 
-use crate::support::cluster::{Cluster, connect};
+use crate::support::cluster::Cluster;
 use crate::support::{LONG, wait_until};
 
 fn open() -> Vec<Acl> {
@@ -229,8 +229,8 @@ fn what_a_leader_logged_alone_is_cut_off_when_it_comes_back() {
     });
     cluster.kill(leader);
     others.iter().for_each(|&number| cluster.signal(number, "CONT"));
-    let mut client = connect(cluster.address(cluster.leader())).expect("a session");
-    create(&mut client, "/later");
+    let next = cluster.leader();
+    create_soon(&cluster, next, "/later");
     let cut = cluster_log_of_next_life(
         &mut cluster,
         leader,
@@ -258,9 +258,7 @@ fn an_observer_serves_and_its_silence_hinders_nobody() {
     cluster.same_trees();
     let leader = cluster.leader();
     cluster.kill(leader);
-    cluster.wait_until_serving(4);
-    let mut client = cluster.client(4);
-    create(&mut client, "/with-a-new-leader");
+    create_soon(&cluster, 4, "/with-a-new-leader");
     cluster.start_one(leader);
     assert!(cluster.same_trees().contains_key("/with-a-new-leader"));
 }
@@ -281,7 +279,7 @@ fn a_session_moves_between_servers_lives_through_a_new_leader_and_ends_when_nobo
     assert!(!matches!(late, Ok(Ok(_))), "{late:?}");
     drop(moved);
     cluster.kill(leader);
-    cluster.wait_until_serving(others[0]);
+    create_soon(&cluster, others[0], "/with-a-new-leader");
     let mut again = renew(&cluster, others[0], &granted);
     again.sync("/").expect("an answer").expect("a sync");
     assert!(again.exists("/e", false).expect("an answer").is_ok());
@@ -303,13 +301,26 @@ fn a_session_moves_between_servers_lives_through_a_new_leader_and_ends_when_nobo
     );
 }
 
-fn renew(cluster: &Cluster, number: usize, granted: &oxkeeper::tools::client::Granted) -> Client {
-    let client = Client::connect(cluster.address(number), &Handshake::renew(granted), LONG);
-    let client = client.expect("a connection");
+/// Goes on with a session on a server, as soon as that serves.
+fn renew(cluster: &Cluster, number: usize, granted: &Granted) -> Client {
+    let mut renewed = None;
+    wait_until("the renewal of a session", LONG, || {
+        renewed = Client::connect(cluster.address(number), &Handshake::renew(granted), LONG).ok();
+        renewed.is_some()
+    });
+    let client = renewed.expect("waited for");
     assert_eq!(
         client.session().session,
         granted.session,
         "renewed on server {number}"
     );
     client
+}
+
+/// Makes a node by way of a server that may still be about to notice that its leader is gone.
+fn create_soon(cluster: &Cluster, number: usize, path: &str) {
+    wait_until(path, LONG, || {
+        let made = cluster.client(number).create(path, b"", &open(), 0);
+        matches!(made, Ok(Ok(_) | Err(ErrorCode::NodeExists)))
+    });
 }

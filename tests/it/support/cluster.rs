@@ -108,7 +108,7 @@ impl Cluster {
     }
 
     /// Waits until a server that runs serves in some role.
-    pub fn wait_until_serving(&mut self, number: usize) {
+    fn wait_until_serving(&mut self, number: usize) {
         let node = self.nodes.get_mut(&number).expect("a server");
         node.server
             .as_mut()
@@ -231,7 +231,7 @@ impl Cluster {
 }
 
 /// A client that may fail to connect.
-pub fn connect(address: SocketAddr) -> Option<Client> {
+fn connect(address: SocketAddr) -> Option<Client> {
     let end = Instant::now() + LONG;
     while Instant::now() < end {
         let client = Client::connect(address, &Handshake::with_timeout(30_000), LONG);
