@@ -44,6 +44,12 @@ pub fn create(random: &mut Random) -> CreateRequest<'static> {
         18 => 0,
         _ => [4, -1, 99][random.below(3)],
     };
+    // Which of a session's ephemerals goes first decides whether a quota still counts the others: none of its own.
+    let flags = if path.starts_with("/zookeeper/quota/") {
+        flags & !1
+    } else {
+        flags
+    };
     if random.chance(5) {
         path.push('/');
     }
