@@ -151,6 +151,8 @@ def start_pytest(module, tests, shim_directory, report, options):
         ZOOKEEPER_CLUSTER_SIZE="1",
         # The harness takes five ports from here for each server.
         ZOOKEEPER_PORT_OFFSET=str(peers.free_port()),
+        # Its data directories, which a killed harness leaves behind.
+        TMPDIR=str(report.parent),
     )
     command = [
         str(peers.PEERS / "venv/bin/python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",

@@ -353,7 +353,8 @@ ALL_WORDS = [
 
 
 def fresh_server(kind, tick_ms=2000, config=(), properties=()):
-    data_dir = peers.temporary_directory("data")
+    # Below a temporary directory, so that DATADIR-log goes with it.
+    data_dir = peers.temporary_directory("data") / "data"
     config = [line.replace("DATADIR", str(data_dir)) for line in config]
     server = peers.Server(kind, data_dir, tick_ms=tick_ms, config=config, properties=properties)
     return server.start()
