@@ -321,37 +321,39 @@ impl Dialer {
         report_late(crew.join(LONGEST_END));
     }
 
-    /// Up to five attempts, a second apart, within `initLimit`. (Learner.connectToLeader)
+    /// Tries for four seconds, as 3.4.14 does, but more often at first: the leader may be about to open its port,
+    /// and nobody is served before this succeeds. (Learner.connectToLeader)
     fn connect(&self) -> io::Result<(TcpStream, SocketAddr)> {
-        let attempt_ms = self.rules.sync_ms.min(self.rules.init_ms).max(1);
-        let mut tries = 0;
+        let mut pauses = PAUSES_MS.iter();
         loop {
-            let address = resolve(&self.host, self.port);
-            let connected = address.and_then(|at| {
-                let stream = TcpStream::connect_timeout(&at, Duration::from_millis(attempt_ms))?;
-                prepare(&stream, self.rules.follower_nodelay, self.rules.init_ms)?;
-                stream.set_read_timeout(Some(Duration::from_millis(self.rules.init_ms.max(1))))?;
-                Ok((stream, at))
-            });
-            let error = match connected {
+            let error = match self.attempt() {
                 Ok(connected) => return Ok(connected),
                 Err(error) => error,
             };
-            tries += 1;
-            if tries == MOST_TRIES {
+            let Some(&pause_ms) = pauses.next() else {
                 return Err(error);
-            }
+            };
             log::warn!(
                 "Unexpected exception, tries={}, connecting to {}:{}: {error}",
-                tries - 1,
+                PAUSES_MS.len() - pauses.len() - 1,
                 self.host,
                 self.port
             );
             // Nobody sends: what comes is the end, or the time for the next attempt.
-            if self.stopped.recv_timeout(BETWEEN_TRIES) != Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+            let waited = self.stopped.recv_timeout(Duration::from_millis(pause_ms));
+            if waited != Err(crossbeam_channel::RecvTimeoutError::Timeout) {
                 return Err(error);
             }
         }
+    }
+
+    fn attempt(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let at = resolve(&self.host, self.port)?;
+        let limit_ms = self.rules.sync_ms.min(self.rules.init_ms).max(1);
+        let stream = TcpStream::connect_timeout(&at, Duration::from_millis(limit_ms))?;
+        prepare(&stream, self.rules.follower_nodelay, self.rules.init_ms)?;
+        stream.set_read_timeout(Some(Duration::from_millis(self.rules.init_ms.max(1))))?;
+        Ok((stream, at))
     }
 
     fn is_stopped(&self) -> bool {
@@ -364,8 +366,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// (Learner.connectToLeader)
-const MOST_TRIES: u32 = 5;
-const BETWEEN_TRIES: Duration = Duration::from_secs(1);
+/// Between the attempts to reach the leader.
+const PAUSES_MS: [u64; 6] = [100, 300, 600, 1_000, 1_000, 1_000];
 /// How long a thread may take to end once its socket is shut.
 const LONGEST_END: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Ensembles of our own servers, over real sockets, with the real binary.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -299,6 +300,45 @@ fn a_session_moves_between_servers_lives_through_a_new_leader_and_ends_when_nobo
         watcher.exists("/e", false).expect("an answer"),
         Err(ErrorCode::NoNode)
     );
+}
+
+#[test]
+fn strangers_on_the_quorum_port_are_hung_up_on_and_hinder_nobody() {
+    let cluster = Cluster::start(3, 0);
+    let leader = cluster.leader();
+    let packet = |kind: i32, length: i32| {
+        let mut bytes = kind.to_be_bytes().to_vec();
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes
+    };
+    let info = [packet(11, 12), 9i64.to_be_bytes().to_vec(), vec![0; 8]].concat();
+    let greetings = [
+        // Lengths that nobody sends, an ACK of nobody, an HTTP request, a server of before 3.4.
+        packet(11, i32::MAX),
+        packet(11, -2),
+        [packet(3, -1), (-1i32).to_be_bytes().to_vec()].concat(),
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
+        info,
+    ];
+    for greeting in greetings {
+        let mut stream = TcpStream::connect(cluster.quorum_address(leader)).expect("a connection");
+        stream.set_read_timeout(Some(LONG)).expect("a limit");
+        stream.write_all(&greeting).expect("written");
+        let mut answer = Vec::new();
+        // The connection may be reset, as there was more to read; what counts is that it ends.
+        let ended = stream.read_to_end(&mut answer);
+        let timed_out = ended.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        assert!(!timed_out && answer.is_empty(), "{greeting:?}: {answer:?}");
+    }
+    // One that says nothing, and one in mid-packet.
+    let silent = TcpStream::connect(cluster.quorum_address(leader)).expect("a connection");
+    let mut half = TcpStream::connect(cluster.quorum_address(leader)).expect("a connection");
+    half.write_all(&packet(11, 12)).expect("written");
+    create(&mut cluster.client(leader), "/undisturbed");
+    assert_eq!(cluster.leader(), leader);
+    assert!(cluster.same_trees().contains_key("/undisturbed"));
+    drop((silent, half));
 }
 
 /// Goes on with a session on a server, as soon as that serves.

@@ -143,6 +143,18 @@ impl Cluster {
         SocketAddr::from(([127, 0, 0, 1], self.nodes[&number].port))
     }
 
+    /// Where a server's learners connect while it leads.
+    pub fn quorum_address(&self, number: usize) -> SocketAddr {
+        let text = fs::read_to_string(self.home(number).join("zoo.cfg")).expect("zoo.cfg");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("server.{number}=127.0.0.1:")));
+        let port = line
+            .and_then(|line| line.split(':').next())
+            .and_then(|port| port.parse().ok());
+        SocketAddr::from(([127, 0, 0, 1], port.expect("a quorum port")))
+    }
+
     /// All client addresses.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         self.nodes.keys().map(|&number| self.address(number)).collect()
