@@ -88,9 +88,13 @@ impl Cluster {
             .filter(|(_, node)| node.server.is_none())
             .map(|(n, _)| *n)
             .collect();
-        idle.iter().for_each(|&number| self.spawn(number));
-        idle.into_iter()
-            .for_each(|number| self.wait_until_serving(number));
+        self.start_these(&idle);
+    }
+
+    /// Starts some, and waits until they serve.
+    pub fn start_these(&mut self, numbers: &[usize]) {
+        numbers.iter().for_each(|&number| self.spawn(number));
+        numbers.iter().for_each(|&number| self.wait_until_serving(number));
     }
 
     /// Starts one, and waits until it serves.
