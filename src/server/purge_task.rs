@@ -55,3 +55,39 @@ impl Stage for PurgeTask {
         Some(self.next_ms)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::proto::Zxid;
+    use crate::runtime::MemDisk;
+    use crate::storage::write_snapshot;
+    use crate::tree::DataTree;
+
+    #[test]
+    fn old_snapshots_go_at_the_start_and_then_once_an_interval() {
+        let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+        let dirs = Dirs::open(&*disk, Path::new("/data"), Path::new("/data")).expect("directories");
+        let snapshot = |zxid| {
+            let mut tree = DataTree::new();
+            tree.set_last_zxid(Zxid(zxid));
+            write_snapshot(Arc::clone(&disk), &dirs, &tree).expect("written");
+        };
+        let left = || dirs.snapshots(&*disk).expect("a list").len();
+        let mut task = PurgeTask::new(Arc::clone(&disk), dirs.clone(), 3, 1);
+        let mut at = |elapsed_ms| {
+            task.quiet(Now {
+                elapsed_ms,
+                wall_ms: 0,
+            })
+        };
+        (1..=5).for_each(snapshot);
+        assert_eq!((at(1_000), left()), (Flow::Go, 3));
+        snapshot(6);
+        assert_eq!((at(3_600_999), left()), (Flow::Go, 4));
+        assert_eq!((at(3_601_000), left()), (Flow::Go, 3));
+        assert_eq!(task.wake_at(), Some(7_201_000));
+    }
+}
