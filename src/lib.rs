@@ -13,6 +13,7 @@ pub mod proto;
 pub mod quorum;
 pub mod request;
 pub mod runtime;
+pub mod seeded_fault;
 pub mod server;
 pub mod storage;
 pub mod tools;

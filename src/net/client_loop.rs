@@ -23,6 +23,7 @@ use crate::request::reads::Reading;
 use crate::request::reply::{write_answer, write_event, write_frame, write_header};
 use crate::request::{ClientLetter, Outcome, Replies};
 use crate::runtime::{Clock, ExitCode, Halt};
+use crate::seeded_fault::SeededFault;
 
 use super::acceptor::Acceptor;
 use super::desk::Desk;
@@ -212,7 +213,9 @@ impl ClientLoop {
         let auth = Arc::clone(&self.desk.rules.auth);
         for chunk in asks.chunks(ASKS_UNDER_ONE_LOCK) {
             let tree = serving.database.read_tree();
-            self.take_letters();
+            if !SeededFault::ReadBeforeEvents.on() {
+                self.take_letters();
+            }
             for ask in chunk {
                 let Some(socket) = self.table.get_mut(ask.conn) else {
                     continue;

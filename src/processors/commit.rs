@@ -11,6 +11,7 @@ use crate::proto::txn::LoggedTxn;
 use crate::proto::{OpCode, SessionId};
 use crate::request::{Origin, Prepared, Request};
 use crate::runtime::{Address, Flow, Now, Stage};
+use crate::seeded_fault::SeededFault;
 
 /// What comes to a CommitProcessor.
 #[derive(Debug)]
@@ -62,7 +63,8 @@ impl Commit {
     /// A request comes. What may be carried out goes to `out`.
     pub fn request(&mut self, prepared: Prepared, out: &mut Vec<Prepared>) {
         let session = prepared.session();
-        let is_sync = self.awaits_syncs && prepared.request.op == OpCode::Sync;
+        let awaits_syncs = self.awaits_syncs && !SeededFault::SyncAnsweredAtOnce.on();
+        let is_sync = awaits_syncs && prepared.request.op == OpCode::Sync;
         let is_decided = !is_sync && !prepared.request.op.is_write();
         if is_decided && !self.waiting.contains_key(&session) {
             return out.push(prepared);

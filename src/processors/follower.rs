@@ -5,6 +5,7 @@ use crate::proto::OpCode;
 use crate::proto::packet::QuorumPacket;
 use crate::request::{Prepared, Request};
 use crate::runtime::{Address, Flow, Now, Stage};
+use crate::seeded_fault::SeededFault;
 
 use super::commit::CommitLetter;
 
@@ -48,6 +49,9 @@ impl Stage for LearnerRequestProcessor {
         let requests = letter.into_iter().map(Prepared::from).collect();
         self.commit.post(CommitLetter::Requests(requests));
         if !forwarded.is_empty() {
+            if SeededFault::RequestForwardedTwice.on() {
+                self.leader.post(forwarded.clone());
+            }
             self.leader.post(forwarded);
         }
         Flow::Go

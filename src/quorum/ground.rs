@@ -8,6 +8,7 @@ use crate::processors::{ChainParts, SyncRules};
 use crate::proto::{Epoch, Sid};
 use crate::request::{ClientLetter, Clients, Gate, Sessions, Status};
 use crate::runtime::{Clock, Disk, ExitCode, Halt};
+use crate::seeded_fault::SeededFault;
 use crate::storage::{Database, Dirs, Epochs, LogOptions, LogWriter, StorageError};
 use crate::zab::Summary;
 
@@ -119,7 +120,9 @@ impl Ground {
     /// After a role's chain has ended: no client keeps its connection, and what is logged is in the tree, decided
     /// or not, since the next vote speaks for it. (ZKDatabase.fastForwardDataBase, ZOOKEEPER-2845)
     pub(super) fn settle(&self) -> Result<(), Halt> {
-        self.clients.post_all(|| ClientLetter::CloseAll);
+        if !SeededFault::EndedRoleServes.on() {
+            self.clients.post_all(|| ClientLetter::CloseAll);
+        }
         let replayed = self
             .database
             .fast_forward(&*self.disk, &self.dirs)

@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::runtime::Address;
+use crate::runtime::{Address, Inbox};
+use crate::seeded_fault::SeededFault;
 use crate::storage::Database;
 
 use super::Request;
@@ -52,7 +53,11 @@ impl Gate {
 
     /// Closes. The chain ends when the last borrower of [`Gate::serving`] has let go.
     pub fn close(&self) {
-        *self.lock() = None;
+        let mut serving = self.lock();
+        *serving = serving
+            .take()
+            .filter(|_| SeededFault::EndedRoleServes.on())
+            .map(without_chain);
     }
 
     /// What serves, if anything does. Not to be kept longer than one round of a loop.
@@ -85,4 +90,14 @@ impl Gate {
         // Nothing panics while it is held; the value is whole in any case.
         self.serving.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What still reads, but leads nowhere. See [`SeededFault::EndedRoleServes`].
+fn without_chain(ended: Arc<Serving>) -> Arc<Serving> {
+    Arc::new(Serving {
+        chain: Inbox::new().0,
+        database: Arc::clone(&ended.database),
+        sessions: Arc::clone(&ended.sessions),
+        state: ended.state,
+    })
 }

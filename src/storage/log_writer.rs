@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use log::{info, warn};
+use log::{info, trace, warn};
 
 use super::error::{At, StorageError};
 use super::log_file::LogFile;
@@ -13,6 +13,7 @@ use super::names::Dirs;
 use crate::proto::Zxid;
 use crate::proto::txn::LoggedTxn;
 use crate::runtime::{Disk, DiskFile};
+use crate::seeded_fault::SeededFault;
 
 /// How the log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,7 +219,7 @@ impl LogWriter {
         let Some(log) = &mut self.file else {
             return Ok(());
         };
-        if !self.options.force_sync || log.synced {
+        if !self.options.force_sync || log.synced || SeededFault::AckBeforeSync.on() {
             return Ok(());
         }
         log.file.sync().at("sync", &log.path)?;
@@ -228,6 +229,7 @@ impl LogWriter {
         }
         log.synced = true;
         log.named = true;
+        trace!("{} is safe up to {} bytes", log.path.display(), log.written_bytes);
         Ok(())
     }
 }

@@ -13,6 +13,7 @@ use super::names::{DataFile, Dirs};
 use super::snapshot::read_snapshot;
 use crate::proto::{Epoch, SessionId, Zxid};
 use crate::runtime::Disk;
+use crate::seeded_fault::SeededFault;
 use crate::tree::DataTree;
 
 /// What recovery goes by.
@@ -60,6 +61,9 @@ pub struct Recovered {
 /// What the disk refuses, or damage. Nothing is changed unless all could be loaded.
 pub fn recover(disk: &dyn Disk, dirs: &Dirs, options: &RecoveryOptions) -> Result<Recovered, StorageError> {
     let mut recovered = load(disk, dirs, options, Zxid(i64::MAX))?;
+    if SeededFault::LastRecordLost.on() && recovered.replayed > 1 && recovered.last_zxid.counter() > 1 {
+        return truncate(disk, dirs, Zxid(recovered.last_zxid.0 - 1), options);
+    }
     for end in &recovered.torn_ends {
         end.cut_off(disk)?;
     }
@@ -107,6 +111,7 @@ pub fn truncate(
 pub fn discard_after(disk: &dyn Disk, dirs: &Dirs, last: Zxid) -> Result<(), StorageError> {
     let newer = |files: Vec<DataFile>| files.into_iter().rev().filter(move |file| file.zxid > last);
     let snapshots = newer(dirs.snapshots(disk)?).chain(newer(dirs.unfinished_snapshots(disk)?));
+    let snapshots = snapshots.filter(|_| !SeededFault::KeepNewerSnapshots.on());
     // Of the logs the newest goes first, and each removal is safe before the next: no hole at any time.
     for file in snapshots.chain(newer(dirs.logs(disk)?)) {
         warn!("Removing {}, which goes beyond zxid {last}", file.path.display());

@@ -15,6 +15,7 @@ use super::path::split;
 use crate::proto::multi::MultiResult;
 use crate::proto::txn::{CreateTxn, SetAclTxn, SetDataTxn, SubTxn, Txn, TxnHeader};
 use crate::proto::{Decode, ErrorCode, Malformed, OpCode, Reader, SessionId, Stat, StatPersisted, Zxid};
+use crate::seeded_fault::SeededFault;
 
 /// What a transaction did: all that its reply says. (DataTree.ProcessTxnResult)
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,9 @@ impl DataTree {
     /// (ZooKeeperServer.loadData)
     pub fn kill_session(&mut self, session: SessionId, zxid: Zxid, mut changes: Changes<'_>) {
         self.sessions.remove(&session);
+        if SeededFault::EphemeralsOutliveSession.on() {
+            return;
+        }
         for path in self.ephemerals_of(session) {
             log::debug!("Deleting ephemeral node {path} for session {session}");
             if self.delete(&path, zxid, &mut changes).is_err() {
@@ -136,7 +140,10 @@ impl DataTree {
         parts: &'a [SubTxn<'a>],
         changes: &mut Changes<'_>,
     ) -> Applied<'a> {
-        if parts.iter().any(|part| part.op == OpCode::Error.number()) {
+        if let Some(error) = parts.iter().position(|part| part.op == OpCode::Error.number()) {
+            if SeededFault::MultiNotRolledBack.on() {
+                self.apply_multi(header, &parts[..error], changes);
+            }
             return failed_multi(parts);
         }
         // All are read before the first is applied: a part that cannot be read spoils the whole, not the rest.
@@ -184,6 +191,7 @@ impl DataTree {
         let parent = self.find_as_of(parent_path, header.zxid)?;
         let node = self.node_mut(parent);
         let cversion = match txn.parent_cversion {
+            _ if SeededFault::CversionByChildCount.on() => node.children().len() as i32 + 1,
             FROM_3_3 => node.stat().cversion.wrapping_add(1),
             cversion => cversion,
         };

@@ -15,6 +15,7 @@ use super::node::Node;
 use super::path::split;
 use crate::proto::{Acl, Id, Perms, Reader, SessionId, StatPersisted};
 use crate::proto::{Decode, Malformed};
+use crate::seeded_fault::SeededFault;
 
 /// Why a stream is no tree.
 #[derive(Debug, Error)]
@@ -145,7 +146,10 @@ fn read_node(
     };
     let mut reader = Reader::new(&fields);
     let acl_id = i64::decode(&mut reader).map_err(wrong)?;
-    let stat = StatPersisted::decode(&mut reader).map_err(wrong)?;
+    let mut stat = StatPersisted::decode(&mut reader).map_err(wrong)?;
+    if SeededFault::PzxidNotRestored.on() {
+        stat.pzxid = stat.czxid;
+    }
     let acl = tree.acls.use_id(acl_id);
     let unknown = (!tree.acls.is_known(acl)).then_some(acl_id);
     Ok((

@@ -16,6 +16,7 @@ use super::path::split;
 use super::watch_table::WatchTable;
 use crate::proto::requests::SetWatches;
 use crate::proto::{ConnId, EventType};
+use crate::seeded_fault::SeededFault;
 
 /// All watches of a server's clients.
 #[derive(Debug)]
@@ -63,6 +64,10 @@ impl WatchManager {
 
     /// Waits for the creation, removal or new data of a node.
     pub fn watch_data(&mut self, path: &str, watcher: ConnId) {
+        if SeededFault::WatchSetAfterRead.on() {
+            // No client can name such a path.
+            return self.data.add(&format!("late {path}"), watcher);
+        }
         self.data.add(path, watcher);
     }
 
@@ -98,7 +103,13 @@ impl WatchManager {
                 fire(of_children, EventType::NodeDeleted, fired);
                 self.children_changed(path, fired);
             }
-            Change::DataChanged(path) => fire(self.data.take(path), EventType::NodeDataChanged, fired),
+            Change::DataChanged(path) => {
+                let taken = self.data.take(path).filter(|_| !SeededFault::WatchLost.on());
+                fire(taken, EventType::NodeDataChanged, fired);
+                if SeededFault::WatchSetAfterRead.on() {
+                    self.set_what_is_late(path);
+                }
+            }
         }
     }
 
@@ -167,6 +178,13 @@ impl WatchManager {
             }
         }
         paths.into_iter().collect()
+    }
+
+    /// See [`SeededFault::WatchSetAfterRead`].
+    fn set_what_is_late(&mut self, path: &str) {
+        let late = self.data.take(&format!("late {path}"));
+        let watchers = late.into_iter().flat_map(|(_, watchers)| watchers);
+        watchers.for_each(|watcher| self.data.add(path, watcher));
     }
 
     fn children_changed(&mut self, path: &str, fired: &mut Vec<Fired>) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{Epoch, LinkId, OpCode, Sid, Zxid};
+use crate::seeded_fault::SeededFault;
 
 use super::discovery::{Discovery, Step, Summary, join_sids};
 use super::leader_event::{History, LeaderAction, LeaderEvent, LeaderRules};
@@ -126,6 +127,11 @@ impl Leader {
             LeaderEvent::Sync(sid) => self.sync(sid, out),
             LeaderEvent::Logged(zxid) => {
                 self.proposals.ack_through(self.rules.me, zxid);
+                if SeededFault::LeaderCountsTwice.on() {
+                    let mut others = self.rules.ensemble.voters().filter(|sid| *sid != self.rules.me);
+                    let borrowed = others.next().unwrap_or(self.rules.me);
+                    self.proposals.ack_through(borrowed, zxid);
+                }
                 self.decide(history, now_ms, out);
             }
             LeaderEvent::Revalidated(link, session, valid) => {

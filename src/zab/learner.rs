@@ -11,6 +11,7 @@ use crate::ensemble::Role;
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{ConnId, Decode, Epoch, Malformed, Reader, SessionId, Sid, Zxid};
+use crate::seeded_fault::SeededFault;
 
 use super::discovery::Summary;
 use super::learner_sync::{LearnerSync, Synced};
@@ -299,7 +300,9 @@ impl Learner {
             }
             PacketType::Trunc if !needs_snapshot && zxid <= self.start.last => {
                 log::warn!("Truncating log to get in sync with the leader {zxid}");
-                out.push(LearnerAction::Truncate(zxid));
+                if !SeededFault::SkipTruncate.on() {
+                    out.push(LearnerAction::Truncate(zxid));
+                }
                 Phase::Sync(LearnerSync::by_log(epoch, logs, zxid))
             }
             PacketType::Snap => {
@@ -403,8 +406,11 @@ fn next_txn(synced: &mut Synced, packet: &QuorumPacket) -> Result<Option<Arc<Log
 /// A commit is for the oldest proposal. For any other, this server and its leader disagree on what happened:
 /// 3.4.14 ends the process, and so do we. (FollowerZooKeeperServer.commit)
 fn commit(synced: &mut Synced, zxid: Zxid, out: &mut Vec<LearnerAction>) -> Result<bool, Misled> {
+    if SeededFault::CommitsSwapped.on() && synced.pending.len() > 1 {
+        synced.pending.swap(0, 1);
+    }
     match synced.pending.pop_front() {
-        Some(txn) if txn.zxid() == zxid => {
+        Some(txn) if txn.zxid() == zxid || SeededFault::CommitsSwapped.on() => {
             out.push(LearnerAction::Commit(txn));
             Ok(false)
         }

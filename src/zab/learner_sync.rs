@@ -15,6 +15,7 @@ use std::sync::Arc;
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{Epoch, Zxid};
+use crate::seeded_fault::SeededFault;
 
 use super::learner::{LearnerAction, Misled};
 use super::sync_plan::goes_on;
@@ -118,7 +119,7 @@ impl LearnerSync {
         if txn.zxid() <= self.last {
             return Ok(());
         }
-        if !goes_on(self.last, txn.zxid()) {
+        if !goes_on(self.last, txn.zxid()) && !SeededFault::DiffWithHole.on() {
             return Err(Misled::Gap {
                 got: txn.zxid(),
                 expected: self.last.next(),
@@ -182,7 +183,9 @@ impl LearnerSync {
                 self.log(&txn, out);
             }
         }
-        self.make_safe(out);
+        if !SeededFault::AckNewLeaderBeforeSync.on() {
+            self.make_safe(out);
+        }
         out.push(LearnerAction::SaveCurrentEpoch(self.epoch));
         if self.is_marked {
             out.push(LearnerAction::ClearUpdating);

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{Epoch, Zxid};
+use crate::seeded_fault::SeededFault;
 
 /// What a leader knows of its own history when a learner comes.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +57,8 @@ impl SyncPlan {
             return SyncPlan::after(SyncKind::Diff, peer_last, &[]);
         }
         if let Some(next) = position_after(peer_last, ring, known) {
-            return SyncPlan::after(SyncKind::Diff, peer_last, &ring[next..]);
+            let first = next + usize::from(SeededFault::DiffWithHole.on() && next + 1 < ring.len());
+            return SyncPlan::after(SyncKind::Diff, peer_last, &ring[first..]);
         }
         match newest_below(peer_last, ring, known) {
             Some((cut, next)) if cut.epoch() == peer_last.epoch() => {

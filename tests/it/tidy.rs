@@ -13,6 +13,7 @@ use source::Source;
 ///
 /// A room uses rooms of lower floors only: neither its own neighbours nor anything above.
 const ROOMS: &[(&str, u8, &[&str])] = &[
+    ("seeded_fault", 0, &[]),
     ("proto", 1, &[]),
     ("runtime", 1, &[]),
     ("tree", 2, &["runtime"]),
