@@ -1,25 +1,40 @@
 //! New connections.
 
 use std::fmt::Display;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
-
-use mio::net::{TcpListener, TcpStream};
-use mio::{Interest, Registry, Token};
 
 use crate::clients::address::{JavaAddress, JavaIp};
 use crate::clients::{Cnxn, Line};
 use crate::proto::ConnId;
 use crate::runtime::machine::max_open_files;
 
-use super::client_loop::CONNECTIONS;
 use super::desk::Desk;
 use super::table::{Socket, Table};
 
+/// Where connections come from: the operating system, or a simulated network.
+pub trait Listener {
+    /// Both directions of a connection. What cannot be done at once fails as [`ErrorKind::WouldBlock`].
+    type Stream: Read + Write;
+
+    /// Takes the next of those who wait.
+    ///
+    /// # Errors
+    /// [`ErrorKind::WouldBlock`] if nobody waits, or what the operating system says.
+    fn accept(&mut self) -> io::Result<(Self::Stream, SocketAddr)>;
+
+    /// From now on what happens to the stream is told under this number, which names its place; what is there
+    /// already is told too.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn watch(&mut self, stream: &mut Self::Stream, slot: usize) -> io::Result<()>;
+}
+
 /// The listener, and when it is to be asked.
 #[derive(Debug)]
-pub(super) struct Acceptor {
-    listener: TcpListener,
+pub(super) struct Acceptor<L> {
+    listener: L,
     /// Whether somebody may wait to be accepted. Readiness is told once, so it is remembered here.
     ready: bool,
     /// Until when nobody is accepted, since the system had no room; elapsed milliseconds.
@@ -30,9 +45,9 @@ pub(super) struct Acceptor {
     most: usize,
 }
 
-impl Acceptor {
+impl<L: Listener> Acceptor<L> {
     /// Accepts from `listener`, at most `max_per_address` from one address at once if that is not 0.
-    pub fn new(listener: TcpListener, max_per_address: usize) -> Acceptor {
+    pub fn new(listener: L, max_per_address: usize) -> Acceptor<L> {
         let (resting_until_ms, warned_ms) = (0, i64::MIN / 2);
         let files = usize::try_from(max_open_files()).unwrap_or(usize::MAX);
         Acceptor {
@@ -56,13 +71,7 @@ impl Acceptor {
     }
 
     /// Accepts those who wait, up to a number. Gives their connections to `accepted`.
-    pub fn accept(
-        &mut self,
-        registry: &Registry,
-        table: &mut Table,
-        desk: &mut Desk,
-        accepted: &mut Vec<ConnId>,
-    ) {
+    pub fn accept(&mut self, table: &mut Table<L::Stream>, desk: &mut Desk, accepted: &mut Vec<ConnId>) {
         if !self.ready || desk.now.elapsed_ms < self.resting_until_ms {
             return;
         }
@@ -74,7 +83,7 @@ impl Acceptor {
                 Ok((stream, remote)) => {
                     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
                     if self.is_welcome(remote, table, desk) {
-                        accepted.extend(take_in(stream, remote, registry, table, desk));
+                        accepted.extend(self.take_in(stream, remote, table, desk));
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -87,7 +96,7 @@ impl Acceptor {
         }
     }
 
-    fn is_welcome(&self, remote: SocketAddr, table: &Table, desk: &mut Desk) -> bool {
+    fn is_welcome(&self, remote: SocketAddr, table: &Table<L::Stream>, desk: &mut Desk) -> bool {
         let max = self.max_per_address;
         if max == 0 || table.count_of(remote.ip()) < max {
             return true;
@@ -107,48 +116,46 @@ impl Acceptor {
             log::warn!("cannot accept a connection: {why}; the next try is in {REST_MS} ms");
         }
     }
-}
 
-fn take_in(
-    mut stream: TcpStream,
-    remote: SocketAddr,
-    registry: &Registry,
-    table: &mut Table,
-    desk: &mut Desk,
-) -> Option<ConnId> {
-    let Some((slot, conn)) = table.reserve() else {
-        let text = format_args!("no place for one more connection, from {}", JavaAddress(remote));
+    fn take_in(
+        &mut self,
+        mut stream: L::Stream,
+        remote: SocketAddr,
+        table: &mut Table<L::Stream>,
+        desk: &mut Desk,
+    ) -> Option<ConnId> {
+        let Some((slot, conn)) = table.reserve() else {
+            let text = format_args!("no place for one more connection, from {}", JavaAddress(remote));
+            desk.quiet
+                .say(Line::Accept, log::Level::Warn, desk.now.elapsed_ms, text);
+            return None;
+        };
+        if let Err(error) = self.listener.watch(&mut stream, slot) {
+            let text = format_args!("cannot serve a connection from {}: {error}", JavaAddress(remote));
+            desk.quiet
+                .say(Line::Accept, log::Level::Warn, desk.now.elapsed_ms, text);
+            return None;
+        }
+        let text = format_args!("Accepted socket connection from {}", JavaAddress(remote));
         desk.quiet
-            .say(Line::Accept, log::Level::Warn, desk.now.elapsed_ms, text);
-        return None;
-    };
-    let interest = Interest::READABLE | Interest::WRITABLE;
-    let registered = registry.register(&mut stream, Token(CONNECTIONS + slot), interest);
-    if let Err(error) = registered.and_then(|()| stream.set_nodelay(true)) {
-        let text = format_args!("cannot serve a connection from {}: {error}", JavaAddress(remote));
-        desk.quiet
-            .say(Line::Accept, log::Level::Warn, desk.now.elapsed_ms, text);
-        return None;
+            .say(Line::Accepted, log::Level::Info, desk.now.elapsed_ms, text);
+        table.insert(Socket {
+            stream,
+            cnxn: Cnxn::new(conn, remote, desk.now),
+            // The poll tells also what was there before the connection was registered.
+            readable: false,
+            writable: true,
+            ended: false,
+            queued: false,
+            crowded: false,
+            dirty: false,
+            limited: true,
+            warm: false,
+            busy: false,
+        });
+        desk.status.count_connections(1);
+        Some(conn)
     }
-    let text = format_args!("Accepted socket connection from {}", JavaAddress(remote));
-    desk.quiet
-        .say(Line::Accepted, log::Level::Info, desk.now.elapsed_ms, text);
-    table.insert(Socket {
-        stream,
-        cnxn: Cnxn::new(conn, remote, desk.now),
-        // The poll tells also what was there before the connection was registered.
-        readable: false,
-        writable: true,
-        ended: false,
-        queued: false,
-        crowded: false,
-        dirty: false,
-        limited: true,
-        warm: false,
-        busy: false,
-    });
-    desk.status.count_connections(1);
-    Some(conn)
 }
 
 /// Whether the failure is that of one connection, which went away before it was accepted.

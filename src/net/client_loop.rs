@@ -14,40 +14,56 @@ use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mio::event::Event;
-use mio::{Events, Poll, Token};
-
-use crate::clients::{Asked, Fate, Hangup, Pause};
-use crate::proto::{ConnId, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
+use crate::clients::{Fate, Hangup, Pause};
+use crate::proto::{ConnId, OpCode, SessionId};
 use crate::request::reads::Reading;
-use crate::request::reply::{write_answer, write_event, write_frame, write_header};
 use crate::request::{ClientLetter, Outcome, Replies};
-use crate::runtime::{Clock, ExitCode, Halt};
+use crate::runtime::Clock;
 use crate::seeded_fault::SeededFault;
 
-use super::acceptor::Acceptor;
-use super::desk::Desk;
+use super::acceptor::{Acceptor, Listener};
+use super::answers::answer;
+use super::client_port::PortConfig;
+use super::desk::{Desk, Serves};
 use super::mailbox::Mailbox;
 use super::table::{Socket, Table};
-use super::words::Words;
+use super::words::{TRACE_MASK, Words};
 
-/// A loop with all it holds.
-pub(super) struct ClientLoop {
-    pub poll: Poll,
-    pub acceptor: Acceptor,
-    pub mailbox: Mailbox<ClientLetter>,
-    pub clock: Arc<dyn Clock>,
-    pub table: Table,
-    pub desk: Desk,
-    pub words: Words,
+/// A loop with all it holds. Whoever drives it sleeps as long as it says, and hands in what has happened.
+pub struct ClientLoop<L: Listener> {
+    acceptor: Acceptor<L>,
+    mailbox: Mailbox<ClientLetter>,
+    clock: Arc<dyn Clock>,
+    table: Table<L::Stream>,
+    desk: Desk,
+    words: Words,
     /// How long a connection may take to ask for a session, or to take its last answer.
-    pub patience_ms: i64,
-    pub lists: Lists,
+    patience_ms: i64,
+    lists: Lists,
+    buffer: Vec<u8>,
+}
+
+/// What has happened to a socket since it was told last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Somebody waits to be accepted.
+    Waits,
+    /// A connection has changed.
+    Changed {
+        /// Its place.
+        slot: usize,
+        /// A read may find something.
+        readable: bool,
+        /// The client has sent the end of its stream, or the connection is broken.
+        ended: bool,
+        /// A write may find room.
+        writable: bool,
+    },
 }
 
 /// Connections that something is to be done about.
 #[derive(Debug, Default)]
-pub(super) struct Lists {
+struct Lists {
     /// To be read.
     ready: VecDeque<ConnId>,
     /// To be read when the crowd inside has become smaller.
@@ -64,30 +80,47 @@ pub(super) struct Lists {
     stopped: bool,
 }
 
-impl ClientLoop {
-    /// Runs until a letter says stop.
-    ///
-    /// # Errors
-    /// [`Halt`] if the poll itself fails.
-    pub fn run(mut self) -> Result<(), Halt> {
-        let mut events = Events::with_capacity(1024);
-        let mut buffer = vec![0; READ_BYTES];
-        while !self.lists.stopped {
-            match self.poll.poll(&mut events, Some(self.sleep())) {
-                Err(error) if error.kind() != ErrorKind::Interrupted => {
-                    let reason = format!("the poll of the client port failed: {error}");
-                    return Err(Halt::new(ExitCode::Unexpected, reason));
-                }
-                _ => {}
-            }
-            self.round(&events, &mut buffer);
+impl<L: Listener> ClientLoop<L> {
+    /// A loop without connections, by the rules of `config`. `port` and `envi` are for the words that tell them.
+    pub fn new(
+        config: PortConfig,
+        port: u16,
+        envi: String,
+        listener: L,
+        mailbox: Mailbox<ClientLetter>,
+        serves: Serves,
+    ) -> ClientLoop<L> {
+        let Serves { gate, status, clock } = serves;
+        let words = Words {
+            conf: format!("clientPort={port}\n{}", config.conf),
+            envi,
+            trace_mask: TRACE_MASK,
+        };
+        ClientLoop {
+            acceptor: Acceptor::new(listener, config.max_per_address),
+            mailbox,
+            clock,
+            table: Table::new(LOOP_INDEX),
+            desk: Desk::new(gate, status, config.rules),
+            words,
+            patience_ms: config.patience_ms,
+            lists: Lists::default(),
+            buffer: vec![0; READ_BYTES],
         }
-        log::info!("NIOServerCnxn factory exited run method");
-        Ok(())
     }
 
-    /// How long the poll may wait.
-    fn sleep(&self) -> Duration {
+    /// Whether a letter has said stop.
+    pub fn is_stopped(&self) -> bool {
+        self.lists.stopped
+    }
+
+    /// Whether letters wait.
+    pub fn has_letters(&self) -> bool {
+        !self.mailbox.is_empty()
+    }
+
+    /// How long its driver may sleep if nothing happens.
+    pub fn sleep(&self) -> Duration {
         if !self.lists.ready.is_empty() {
             return Duration::ZERO;
         }
@@ -100,12 +133,13 @@ impl ClientLoop {
         Duration::from_millis(sleep_ms.unsigned_abs())
     }
 
-    fn round(&mut self, events: &Events, buffer: &mut [u8]) {
+    /// One round: takes letters and connections, reads, answers, writes.
+    pub fn round(&mut self, signals: impl Iterator<Item = Signal>) {
         self.desk.begin_round(self.clock.now());
-        events.iter().for_each(|event| self.on_event(event));
+        signals.for_each(|signal| self.on_signal(signal));
         self.take_letters();
         self.accept();
-        self.read_all(buffer);
+        self.read_all();
         self.answer_asks();
         self.send_inside();
         self.answer_words();
@@ -116,20 +150,22 @@ impl ClientLoop {
         self.desk.serving = None;
     }
 
-    fn on_event(&mut self, event: &Event) {
-        let Token(token) = event.token();
-        if token == LISTENER {
-            return self.acceptor.on_ready();
-        }
-        let Some(socket) = token
-            .checked_sub(CONNECTIONS)
-            .and_then(|slot| self.table.at(slot))
+    fn on_signal(&mut self, signal: Signal) {
+        let Signal::Changed {
+            slot,
+            readable,
+            ended,
+            writable,
+        } = signal
         else {
+            return self.acceptor.on_ready();
+        };
+        let Some(socket) = self.table.at(slot) else {
             return;
         };
-        socket.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        socket.ended |= event.is_read_closed() || event.is_error();
-        socket.writable |= event.is_writable();
+        socket.readable |= readable || ended;
+        socket.ended |= ended;
+        socket.writable |= writable;
         if socket.readable {
             queue(socket, &mut self.lists);
         }
@@ -140,12 +176,8 @@ impl ClientLoop {
 
     fn accept(&mut self) {
         let lists = &mut self.lists;
-        self.acceptor.accept(
-            self.poll.registry(),
-            &mut self.table,
-            &mut self.desk,
-            &mut lists.accepted,
-        );
+        self.acceptor
+            .accept(&mut self.table, &mut self.desk, &mut lists.accepted);
         let until_ms = self.desk.now.elapsed_ms + self.patience_ms;
         lists
             .limited
@@ -159,12 +191,12 @@ impl ClientLoop {
     }
 
     /// Reads each connection that has something, once: who sends much does not keep the others waiting.
-    fn read_all(&mut self, buffer: &mut [u8]) {
+    fn read_all(&mut self) {
         self.readmit();
         for conn in std::mem::take(&mut self.lists.ready) {
             if let Some(socket) = self.table.get_mut(conn) {
                 socket.queued = false;
-                read(socket, &mut self.desk, buffer);
+                read(socket, &mut self.desk, &mut self.buffer);
                 follow_up(socket, &mut self.desk, &mut self.lists);
                 self.settle_sessions();
             }
@@ -318,7 +350,7 @@ impl ClientLoop {
     }
 }
 
-impl ClientLoop {
+impl<L: Listener> ClientLoop<L> {
     /// Once a second: connections that were not written to since the last time give their buffers back.
     fn cool_down(&mut self) {
         let now_ms = self.desk.now.elapsed_ms;
@@ -342,7 +374,12 @@ impl ClientLoop {
 }
 
 /// Takes one letter: writes answers and events down, closes what is to be closed.
-fn take_letter(letter: ClientLetter, table: &mut Table, desk: &mut Desk, lists: &mut Lists) {
+fn take_letter<S: Read + Write>(
+    letter: ClientLetter,
+    table: &mut Table<S>,
+    desk: &mut Desk,
+    lists: &mut Lists,
+) {
     match letter {
         ClientLetter::Replies(replies) => take_replies(&replies, table, desk, lists),
         ClientLetter::CloseSession(session) => close_session(session, table, desk),
@@ -360,7 +397,7 @@ fn take_letter(letter: ClientLetter, table: &mut Table, desk: &mut Desk, lists: 
     }
 }
 
-fn take_replies(replies: &Replies, table: &mut Table, desk: &mut Desk, lists: &mut Lists) {
+fn take_replies<S>(replies: &Replies, table: &mut Table<S>, desk: &mut Desk, lists: &mut Lists) {
     let now_ms = desk.now.elapsed_ms;
     let mut left = 0;
     for entry in replies.entries() {
@@ -385,7 +422,7 @@ fn take_replies(replies: &Replies, table: &mut Table, desk: &mut Desk, lists: &m
 }
 
 /// Puts a connection on the lists that fit its state, after something has happened to it.
-fn follow_up(socket: &mut Socket, desk: &mut Desk, lists: &mut Lists) {
+fn follow_up<S>(socket: &mut Socket<S>, desk: &mut Desk, lists: &mut Lists) {
     match socket.cnxn.pause(desk.room()) {
         Pause::No if socket.readable || socket.cnxn.has_work() => queue(socket, lists),
         Pause::Crowded if !socket.crowded => {
@@ -399,14 +436,14 @@ fn follow_up(socket: &mut Socket, desk: &mut Desk, lists: &mut Lists) {
     }
 }
 
-fn queue(socket: &mut Socket, lists: &mut Lists) {
+fn queue<S>(socket: &mut Socket<S>, lists: &mut Lists) {
     if !socket.queued {
         socket.queued = true;
         lists.ready.push_back(socket.cnxn.id());
     }
 }
 
-fn soil(socket: &mut Socket, lists: &mut Lists) {
+fn soil<S>(socket: &mut Socket<S>, lists: &mut Lists) {
     if !socket.dirty {
         socket.dirty = true;
         lists.dirty.push(socket.cnxn.id());
@@ -414,7 +451,7 @@ fn soil(socket: &mut Socket, lists: &mut Lists) {
 }
 
 /// Goes through what waits from before, then reads once, if the connection is to be read at all.
-fn read(socket: &mut Socket, desk: &mut Desk, buffer: &mut [u8]) {
+fn read(socket: &mut Socket<impl Read>, desk: &mut Desk, buffer: &mut [u8]) {
     if socket.cnxn.has_work() {
         socket.cnxn.on_bytes(&[], &mut desk.round());
     }
@@ -438,7 +475,7 @@ fn read(socket: &mut Socket, desk: &mut Desk, buffer: &mut [u8]) {
 }
 
 /// Writes until all is written or the socket takes no more.
-fn write(socket: &mut Socket, desk: &mut Desk) {
+fn write(socket: &mut Socket<impl Write>, desk: &mut Desk) {
     while socket.writable && !socket.cnxn.unsent().is_empty() {
         match socket.stream.write(socket.cnxn.unsent()) {
             Ok(count) => desk.status.count_sent(socket.cnxn.sent(count)),
@@ -452,64 +489,8 @@ fn write(socket: &mut Socket, desk: &mut Desk) {
     }
 }
 
-/// Writes one answer of the loop's own. Gives the operation if it counts in the figures.
-fn answer(
-    socket: &mut Socket,
-    reading: &Reading<'_>,
-    asked: &Asked,
-    xid: Xid,
-    bytes: &[u8],
-) -> Option<OpCode> {
-    let zxid = reading.tree.last_zxid();
-    match asked {
-        Asked::Read(op, record) => {
-            let body = bytes.get(record.clone()).unwrap_or_default();
-            answer_read(socket, reading, *op, body, xid, zxid);
-            Some(*op)
-        }
-        Asked::Ping => {
-            socket
-                .cnxn
-                .on_answer(|out| write_header(out, Xid::PING, zxid, ErrorCode::Ok));
-            Some(OpCode::Ping)
-        }
-        Asked::Header(zxid, error) => {
-            socket.cnxn.on_answer(|out| write_header(out, xid, *zxid, *error));
-            None
-        }
-        Asked::SaslToken => {
-            let null = |out: &mut Vec<u8>| {
-                None::<&[u8]>.encode(out);
-                Ok(())
-            };
-            socket.cnxn.on_answer(|out| write_answer(out, xid, Zxid(0), null));
-            None
-        }
-    }
-}
-
-fn answer_read(socket: &mut Socket, reading: &Reading<'_>, op: OpCode, body: &[u8], xid: Xid, zxid: Zxid) {
-    let mut refused = None;
-    if op == OpCode::SetWatches {
-        // Its events stand before its answer, which is a header alone.
-        let mut missed = Vec::new();
-        refused = reading.set_watches(body, &mut missed).err();
-        for event in &missed {
-            socket
-                .cnxn
-                .on_answer(|out| write_frame(out, |out| write_event(event, out)));
-        }
-    }
-    socket.cnxn.on_answer(|out| {
-        write_answer(out, xid, zxid, |out| match refused {
-            Some(error) => Err(error),
-            None => reading.answer(op, body, out),
-        });
-    });
-}
-
 /// Closes a connection now: what the socket takes of its last words is written, the rest is lost.
-fn close(conn: ConnId, table: &mut Table, desk: &mut Desk) {
+fn close(conn: ConnId, table: &mut Table<impl Read + Write>, desk: &mut Desk) {
     let Some(mut socket) = table.remove(conn) else {
         return;
     };
@@ -533,13 +514,13 @@ fn discard_input(stream: &mut impl Read) {
     }
 }
 
-fn close_session(session: SessionId, table: &mut Table, desk: &mut Desk) {
+fn close_session(session: SessionId, table: &mut Table<impl Read + Write>, desk: &mut Desk) {
     if let Some(conn) = table.of_session(session) {
         close(conn, table, desk);
     }
 }
 
-fn close_all(table: &mut Table, desk: &mut Desk) {
+fn close_all(table: &mut Table<impl Read + Write>, desk: &mut Desk) {
     let all: Vec<ConnId> = table.iter().map(|socket| socket.cnxn.id()).collect();
     all.into_iter().for_each(|conn| close(conn, table, desk));
 }
@@ -556,10 +537,8 @@ fn emptied<T>(mut items: Vec<T>) -> Vec<T> {
     items
 }
 
-/// What the poll calls the listener, the mailbox, and the first connection.
-pub(super) const LISTENER: usize = 0;
-pub(super) const MAILBOX: usize = 1;
-pub(super) const CONNECTIONS: usize = 2;
+/// There is one loop.
+const LOOP_INDEX: usize = 0;
 /// How much is read from one connection in one round.
 const READ_BYTES: usize = 64 * 1024;
 /// So many reads are answered before writers get the tree again.

@@ -2,25 +2,23 @@
 //! (NIOServerCnxnFactory)
 
 use std::fmt;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
-use std::sync::Arc;
 
-use mio::net::TcpListener;
-use mio::{Interest, Poll, Token, Waker};
+use mio::event::Event;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use thiserror::Error;
 
 use crate::clients::{Rules, environment, word_answers};
-use crate::request::{ClientLetter, Gate, Status};
+use crate::request::ClientLetter;
 use crate::runtime::machine::{Machine, raise_max_open_files};
-use crate::runtime::{Address, Clock, Halt};
+use crate::runtime::{Address, ExitCode, Halt};
 
-use super::acceptor::Acceptor;
-use super::client_loop::{ClientLoop, LISTENER, Lists, MAILBOX};
-use super::desk::Desk;
+use super::acceptor::Listener;
+use super::client_loop::{ClientLoop, Signal};
+use super::desk::Serves;
 use super::mailbox::Mailbox;
-use super::table::Table;
-use super::words::{TRACE_MASK, Words};
 
 /// What the port of the clients is told by the configuration.
 #[derive(Debug, Clone)]
@@ -84,7 +82,29 @@ pub struct ListenName {
 pub struct ClientPort {
     name: ListenName,
     local: SocketAddr,
-    client_loop: ClientLoop,
+    poll: Poll,
+    client_loop: ClientLoop<MioListener>,
+}
+
+/// The operating system's sockets, as a loop sees them.
+struct MioListener {
+    listener: TcpListener,
+    registry: Registry,
+}
+
+impl Listener for MioListener {
+    type Stream = TcpStream;
+
+    fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.listener.accept()
+    }
+
+    fn watch(&mut self, stream: &mut TcpStream, slot: usize) -> io::Result<()> {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        self.registry
+            .register(stream, Token(CONNECTIONS + slot), interest)?;
+        stream.set_nodelay(true)
+    }
 }
 
 impl ClientPort {
@@ -95,12 +115,10 @@ impl ClientPort {
     /// [`BindError`].
     pub fn bind(
         config: PortConfig,
-        gate: Arc<Gate>,
-        status: Arc<Status>,
-        clock: Arc<dyn Clock>,
+        serves: Serves,
     ) -> Result<(ClientPort, Address<ClientLetter>), BindError> {
         raise_max_open_files(WANTED_OPEN_FILES);
-        let (name, mut listener) = listen(config.host, config.port)?;
+        let (name, mut listener) = listen(config.host.clone(), config.port)?;
         let refused = |source| BindError::Refused {
             address: name.clone(),
             source,
@@ -112,27 +130,20 @@ impl ClientPort {
             .register(&mut listener, Token(LISTENER), Interest::READABLE);
         registered.map_err(BindError::Poll)?;
         let waker = Waker::new(poll.registry(), Token(MAILBOX)).map_err(BindError::Poll)?;
-        let (address, mailbox) = Mailbox::new(waker);
-        let words = Words {
-            conf: format!("clientPort={}\n{}", local.port(), config.conf),
-            envi: word_answers::envi(&environment::entries(&Machine::look())),
-            trace_mask: TRACE_MASK,
-        };
-        let client_loop = ClientLoop {
-            poll,
-            acceptor: Acceptor::new(listener, config.max_per_address),
-            mailbox,
-            clock,
-            table: Table::new(LOOP_INDEX),
-            desk: Desk::new(gate, status, config.rules),
-            words,
-            patience_ms: config.patience_ms,
-            lists: Lists::default(),
-        };
+        let (address, mailbox) = Mailbox::new(move || {
+            if let Err(error) = waker.wake() {
+                log::warn!("cannot wake the client loop: {error}");
+            }
+        });
+        let registry = poll.registry().try_clone().map_err(BindError::Poll)?;
+        let listener = MioListener { listener, registry };
+        let envi = word_answers::envi(&environment::entries(&Machine::look()));
+        let client_loop = ClientLoop::new(config, local.port(), envi, listener, mailbox, serves);
         Ok((
             ClientPort {
                 name,
                 local,
+                poll,
                 client_loop,
             },
             address,
@@ -153,8 +164,33 @@ impl ClientPort {
     ///
     /// # Errors
     /// [`Halt`] if the operating system no longer tells what happens on the sockets.
-    pub fn run(self) -> Result<(), Halt> {
-        self.client_loop.run()
+    pub fn run(mut self) -> Result<(), Halt> {
+        let mut events = Events::with_capacity(1024);
+        while !self.client_loop.is_stopped() {
+            match self.poll.poll(&mut events, Some(self.client_loop.sleep())) {
+                Err(error) if error.kind() != ErrorKind::Interrupted => {
+                    let reason = format!("the poll of the client port failed: {error}");
+                    return Err(Halt::new(ExitCode::Unexpected, reason));
+                }
+                _ => {}
+            }
+            self.client_loop.round(events.iter().filter_map(signal));
+        }
+        log::info!("NIOServerCnxn factory exited run method");
+        Ok(())
+    }
+}
+
+/// What the poll tells, in the loop's words.
+fn signal(event: &Event) -> Option<Signal> {
+    match event.token() {
+        Token(LISTENER) => Some(Signal::Waits),
+        Token(token) => token.checked_sub(CONNECTIONS).map(|slot| Signal::Changed {
+            slot,
+            readable: event.is_readable(),
+            ended: event.is_read_closed() || event.is_error(),
+            writable: event.is_writable(),
+        }),
     }
 }
 
@@ -240,8 +276,10 @@ fn resolve(host: &str) -> Result<IpAddr, BindError> {
 const BACKLOG: i32 = 1_024;
 /// Room for 20,000 clients, and for the files that the server itself has open.
 const WANTED_OPEN_FILES: u64 = 20_100;
-/// There is one loop.
-const LOOP_INDEX: usize = 0;
+/// What the poll calls the listener, the mailbox, and the first connection.
+const LISTENER: usize = 0;
+const MAILBOX: usize = 1;
+const CONNECTIONS: usize = 2;
 
 #[cfg(test)]
 mod tests;

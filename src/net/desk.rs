@@ -5,8 +5,18 @@ use std::sync::{Arc, Weak};
 use crate::clients::{Cnxn, Hosting, Line, Quiet, Round, Rules, Wishes};
 use crate::proto::{ConnId, SessionId};
 use crate::request::{Gate, ServerState, Serving, Status};
-use crate::runtime::Now;
+use crate::runtime::{Clock, Now};
 use crate::storage::Database;
+
+/// What a loop serves by: who serves, the figures, the time.
+pub struct Serves {
+    /// Whether and what this server serves.
+    pub gate: Arc<Gate>,
+    /// Figures.
+    pub status: Arc<Status>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
 
 /// The loop's papers.
 #[derive(Debug)]

@@ -1,21 +1,27 @@
 //! Sockets: bytes to letters and back. What they mean is decided in the rooms below.
 //!
 //! `client_port` binds the port of the clients and runs the loop `NIOServerCxn.Factory`; the loop's parts are
-//! `client_loop` (one round), `acceptor` (new connections), `mailbox` (letters to the loop), `table` (which
-//! connection is where) and `words` (what the four-letter words need to know).
+//! `client_loop` (one round), `answers` (what it answers by itself), `acceptor` (new connections), `mailbox`
+//! (letters to the loop), `table` (which connection is where) and `words` (what the four-letter words need to
+//! know). None of them but `client_port` knows whose sockets they are.
 //!
 //! `election_port` has the sockets between servers for the election: blocking ones, a thread or two each.
 
 mod acceptor;
+mod answers;
 mod client_loop;
 pub mod client_port;
 mod desk;
 pub mod election_port;
 mod mailbox;
 pub mod quorum_port;
-mod quorum_streams;
+pub mod quorum_streams;
 mod table;
 mod words;
 
+pub use acceptor::Listener;
+pub use client_loop::{ClientLoop, Signal};
 pub use client_port::{BindError, ClientPort, PortConfig};
+pub use desk::Serves;
 pub use election_port::{ElectionConfig, ElectionPort};
+pub use mailbox::Mailbox;

@@ -9,7 +9,19 @@ use crate::proto::{Encode, LinkId};
 use crate::quorum::peer_link::{PortEvent, ToPeer};
 use crate::runtime::{Address, Flow, Now, Stage};
 use crate::storage::Database;
-use crate::tree::DataTree;
+use crate::tree::{DataTree, ReadTreeError};
+
+/// A stream to a peer, to write on.
+pub trait PeerStream: Write + Send + 'static {
+    /// Ends both directions. It fails in silence if the connection is gone already.
+    fn shut(&self);
+}
+
+impl PeerStream for TcpStream {
+    fn shut(&self) {
+        drop(self.shutdown(Shutdown::Both));
+    }
+}
 
 /// Reads until the stream ends, and says why it did.
 pub(super) fn read_all(
@@ -19,33 +31,76 @@ pub(super) fn read_all(
     takes_trees: bool,
 ) -> String {
     let mut input = BufReader::with_capacity(READ_BYTES, stream);
-    let limits = PacketLimits::default();
+    let mut reader = PeerReader::new(link, takes_trees);
     loop {
-        let packet = match QuorumPacket::read_from(&mut input, &limits) {
-            Ok(packet) => packet,
-            Err(PacketError::Io(error)) => return why(&error),
-            Err(error) => return error.to_string(),
-        };
-        let has_tree = takes_trees && packet.kind == PacketType::Snap;
-        events.post(PortEvent::Packet(link, packet));
-        if has_tree {
-            match read_tree(&mut input) {
-                Ok(tree) => events.post(PortEvent::TreeReceived(link, Box::new(tree))),
-                Err(reason) => return reason,
-            }
+        match reader.read_one(&mut input) {
+            Ok(event) => events.post(event),
+            Err(ReadFailure::Io(error)) => return why(&error),
+            Err(ReadFailure::Bad(reason)) => return reason,
         }
     }
 }
 
+/// What comes from a peer, piece by piece.
+#[derive(Debug)]
+pub struct PeerReader {
+    link: LinkId,
+    takes_trees: bool,
+    /// What stands next in the stream.
+    tree_is_next: bool,
+}
+
+/// Why a piece could not be read.
+#[derive(Debug)]
+pub enum ReadFailure {
+    /// The stream does not give it. The same piece can be asked for again.
+    Io(io::Error),
+    /// It is no such piece.
+    Bad(String),
+}
+
+impl PeerReader {
+    /// A reader at the beginning of a stream. A learner's takes trees.
+    pub fn new(link: LinkId, takes_trees: bool) -> PeerReader {
+        PeerReader {
+            link,
+            takes_trees,
+            tree_is_next: false,
+        }
+    }
+
+    /// Reads a packet, or the tree behind a packet SNAP.
+    ///
+    /// # Errors
+    /// [`ReadFailure`].
+    pub fn read_one(&mut self, input: &mut impl Read) -> Result<PortEvent, ReadFailure> {
+        if self.tree_is_next {
+            let tree = read_tree(input)?;
+            self.tree_is_next = false;
+            return Ok(PortEvent::TreeReceived(self.link, Box::new(tree)));
+        }
+        let packet =
+            QuorumPacket::read_from(input, &PacketLimits::default()).map_err(|error| match error {
+                PacketError::Io(error) => ReadFailure::Io(error),
+                error => ReadFailure::Bad(error.to_string()),
+            })?;
+        self.tree_is_next = self.takes_trees && packet.kind == PacketType::Snap;
+        Ok(PortEvent::Packet(self.link, packet))
+    }
+}
+
 /// A whole tree, and the signature behind it that tells that it is whole. (Learner.syncWithLeader)
-fn read_tree(input: &mut impl Read) -> Result<DataTree, String> {
-    let tree = DataTree::read_from(input).map_err(|error| error.to_string())?;
+fn read_tree(input: &mut impl Read) -> Result<DataTree, ReadFailure> {
+    let tree = DataTree::read_from(input).map_err(|error| match error {
+        ReadTreeError::Io { source, .. } => ReadFailure::Io(source),
+        error => ReadFailure::Bad(error.to_string()),
+    })?;
     let mut end = [0; SIGNATURE.len() + 4];
-    input.read_exact(&mut end).map_err(|error| why(&error))?;
+    input.read_exact(&mut end).map_err(ReadFailure::Io)?;
     if end == signature() {
         Ok(tree)
     } else {
-        Err("Missing signature".to_owned())
+        Err(ReadFailure::Bad("Missing signature".to_owned()))
     }
 }
 
@@ -66,15 +121,16 @@ fn why(error: &io::Error) -> String {
 }
 
 /// The thread that writes to a peer. What waits goes out in as few writes as may be.
-pub(super) struct SenderStage {
-    stream: TcpStream,
+pub struct SenderStage<S> {
+    stream: S,
     link: LinkId,
     events: Address<PortEvent>,
     buffer: Vec<u8>,
 }
 
-impl SenderStage {
-    pub fn new(stream: TcpStream, link: LinkId, events: Address<PortEvent>) -> SenderStage {
+impl<S: PeerStream> SenderStage<S> {
+    /// A stage that writes to `stream` what goes to the peer of `link`.
+    pub fn new(stream: S, link: LinkId, events: Address<PortEvent>) -> SenderStage<S> {
         SenderStage {
             stream,
             link,
@@ -135,20 +191,15 @@ impl SenderStage {
         match outcome {
             Ok(()) => Flow::Go,
             Err(reason) => {
-                self.shut();
+                self.stream.shut();
                 self.events.post(PortEvent::Down(self.link, reason));
                 Flow::Done
             }
         }
     }
-
-    fn shut(&self) {
-        // It fails if the connection is gone already.
-        drop(self.stream.shutdown(Shutdown::Both));
-    }
 }
 
-impl Stage for SenderStage {
+impl<S: PeerStream> Stage for SenderStage<S> {
     type In = ToPeer;
 
     fn step(&mut self, _now: Now, letter: ToPeer) -> Flow {
@@ -163,7 +214,7 @@ impl Stage for SenderStage {
 
     fn end(&mut self, _now: Now) -> Flow {
         drop(self.flush());
-        self.shut();
+        self.stream.shut();
         Flow::Done
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Words {
 
 impl Words {
     /// The text that a word is answered.
-    pub fn answer(&mut self, call: &WordCall, table: &mut Table, desk: &Desk) -> String {
+    pub fn answer<S>(&mut self, call: &WordCall, table: &mut Table<S>, desk: &Desk) -> String {
         if !call.allowed {
             return say::not_listed(&call.word.name());
         }
@@ -45,7 +45,7 @@ impl Words {
         }
     }
 
-    fn of_server(&self, word: Word, serving: &Arc<Serving>, table: &mut Table, desk: &Desk) -> String {
+    fn of_server<S>(&self, word: Word, serving: &Arc<Serving>, table: &mut Table<S>, desk: &Desk) -> String {
         match word {
             Word::Conf => self.conf.clone(),
             Word::Cons => say::cons(&clients(table, desk, false)),
@@ -72,7 +72,7 @@ impl Words {
     }
 }
 
-fn clients(table: &Table, desk: &Desk, brief: bool) -> Vec<String> {
+fn clients<S>(table: &Table<S>, desk: &Desk, brief: bool) -> Vec<String> {
     table
         .iter()
         .map(|socket| socket.cnxn.describe(brief, desk.room()))
@@ -116,7 +116,7 @@ fn dump(serving: &Serving) -> String {
     say::dump(&buckets, &ephemerals)
 }
 
-fn watches_by_session(serving: &Serving, table: &Table) -> Vec<(SessionId, Vec<String>)> {
+fn watches_by_session<S>(serving: &Serving, table: &Table<S>) -> Vec<(SessionId, Vec<String>)> {
     let watches = serving.database.watches().by_connection();
     let of_session = |(conn, paths): (ConnId, Vec<Arc<str>>)| {
         let paths = paths.iter().map(|path| path.to_string()).collect();
@@ -125,7 +125,7 @@ fn watches_by_session(serving: &Serving, table: &Table) -> Vec<(SessionId, Vec<S
     watches.into_iter().filter_map(of_session).collect()
 }
 
-fn watches_by_path(serving: &Serving, table: &Table) -> Vec<(String, Vec<SessionId>)> {
+fn watches_by_path<S>(serving: &Serving, table: &Table<S>) -> Vec<(String, Vec<SessionId>)> {
     let watches = serving.database.watches().by_path();
     let of_path = |(path, conns): (Arc<str>, Vec<ConnId>)| {
         let sessions = conns
@@ -138,7 +138,7 @@ fn watches_by_path(serving: &Serving, table: &Table) -> Vec<(String, Vec<Session
 }
 
 /// The session of a watching connection; a connection that has just ended has none any more.
-fn session_of(conn: ConnId, table: &Table) -> Option<SessionId> {
+fn session_of<S>(conn: ConnId, table: &Table<S>) -> Option<SessionId> {
     table.get(conn).map(|socket| socket.cnxn.session())
 }
 

@@ -18,6 +18,6 @@ pub use disk::{Disk, DiskFile};
 pub use mem_disk::MemDisk;
 pub use os_disk::OsDisk;
 pub use shutdown::{ExitCode, Halt};
-pub use stage::{Address, Crew, Flow, Inbox, Post, Runtime, Stage};
+pub use stage::{Address, Crew, Flow, Inbox, Member, Post, Runtime, Stage, Taken};
 pub use threads::Threads;
 pub use time::{Clock, Now, OsClock};

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crossbeam_channel::TryRecvError;
+
 use super::shutdown::Halt;
 use super::time::Now;
 
@@ -129,6 +131,26 @@ impl<T: Send + 'static> Inbox<T> {
     pub fn try_take(&self) -> Option<T> {
         self.receiver.try_recv().ok()
     }
+
+    /// As [`Inbox::try_take`], and tells an inbox that is empty from one that is closed.
+    pub fn take(&self) -> Taken<T> {
+        match self.receiver.try_recv() {
+            Ok(letter) => Taken::Letter(letter),
+            Err(TryRecvError::Empty) => Taken::Nothing,
+            Err(TryRecvError::Disconnected) => Taken::Closed,
+        }
+    }
+}
+
+/// What an inbox has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken<T> {
+    /// A letter.
+    Letter(T),
+    /// No letter yet.
+    Nothing,
+    /// No letter, now or ever: its last address is gone.
+    Closed,
 }
 
 /// Who drives stages: OS threads in production, a seeded scheduler in a simulation.

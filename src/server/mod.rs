@@ -1,5 +1,6 @@
 //! One server: built from a configuration, run, and ended.
 
+pub mod host;
 pub mod logging;
 mod parts;
 mod purge_task;

@@ -11,12 +11,12 @@ use crate::auth::Auth;
 use crate::clients::{Rules, WhiteList};
 use crate::config::{Config, EnsembleConfig};
 use crate::ensemble::Role;
-use crate::net::{BindError, ClientPort, PortConfig};
+use crate::net::PortConfig;
 use crate::processors::SyncRules;
-use crate::request::{Clients, Gate, Status};
-use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
+use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
 use crate::storage::{Dirs, LogOptions, StorageError};
 
+use super::host::OsHost;
 use super::purge_task::PurgeTask;
 use super::signals;
 
@@ -62,7 +62,7 @@ pub(super) fn auth_of(config: &Config) -> Auth {
 }
 
 /// What the port of the clients goes by.
-fn port_config(config: &Config, auth: &Arc<Auth>) -> PortConfig {
+pub(super) fn port_config(config: &Config, auth: &Arc<Auth>) -> PortConfig {
     PortConfig {
         host: config.client_port_address.clone(),
         port: config.client_port,
@@ -123,27 +123,6 @@ fn server_id(config: &Config) -> i64 {
     config.ensemble.as_ref().map_or(0, |ensemble| ensemble.my_id.0)
 }
 
-/// Binds the port of the clients. What comes is answered once a role serves.
-pub(super) fn bind_client_port(
-    config: &Config,
-    auth: &Arc<Auth>,
-    gate: &Arc<Gate>,
-    status: &Arc<Status>,
-    clock: &Arc<dyn Clock>,
-) -> Result<(ClientPort, Clients), Halt> {
-    let port = port_config(config, auth);
-    let bound = ClientPort::bind(port, Arc::clone(gate), Arc::clone(status), Arc::clone(clock));
-    let (port, address) = bound.map_err(|error| {
-        let code = match error {
-            // What stands in the configuration is no address: 3.4.14 refuses it as such.
-            BindError::Resolve { .. } => ExitCode::BadConfig,
-            _ => ExitCode::Unexpected,
-        };
-        Halt::new(code, error.to_string())
-    })?;
-    Ok((port, Clients::new(vec![address])))
-}
-
 /// How the log is written.
 pub(super) fn log_options(config: &Config) -> LogOptions {
     LogOptions {
@@ -153,14 +132,14 @@ pub(super) fn log_options(config: &Config) -> LogOptions {
 }
 
 /// Signals and the threads of a server, from which either ends it.
-pub(super) fn begin() -> Result<(Threads, Receiver<i32>, Receiver<Halt>), Halt> {
+pub(super) fn begin() -> Result<(OsHost, Receiver<i32>, Receiver<Halt>), Halt> {
     let (halts, halted) = unbounded();
     let threads = Threads::new(Arc::new(OsClock::new()), halts);
     let signals = signals::listen(&threads).map_err(|error| {
         let reason = format!("cannot listen for signals: {error}");
         Halt::new(ExitCode::Unexpected, reason)
     })?;
-    Ok((threads, signals, halted))
+    Ok((OsHost { threads }, signals, halted))
 }
 
 pub(super) fn sync_rules(config: &Config, now: Now) -> SyncRules {
@@ -179,7 +158,7 @@ pub(super) fn max_txn_bytes(config: &Config) -> usize {
 
 pub(super) fn start_purge_task(
     config: &Config,
-    threads: &Threads,
+    runtime: &impl Runtime,
     disk: Arc<dyn Disk>,
     dirs: Dirs,
 ) -> Option<(Address<Infallible>, Crew)> {
@@ -195,7 +174,7 @@ pub(super) fn start_purge_task(
     );
     let (address, inbox) = Inbox::new();
     let mut crew = Crew::new();
-    threads.start(&mut crew, "PurgeTask", inbox, task);
+    runtime.start(&mut crew, "PurgeTask", inbox, task);
     Some((address, crew))
 }
 

@@ -13,18 +13,20 @@ use std::sync::Arc;
 
 use crate::config::{Config, EnsembleConfig};
 use crate::ensemble::Member;
-use crate::net::election_port::{ElectionConfig, ElectionPort, RunningPort};
-use crate::net::quorum_port::{QuorumPortRules, TcpQuorumPort};
+use crate::net::quorum_port::QuorumPortRules;
+use crate::net::{ElectionConfig, Serves};
+use crate::quorum::peer_link::{Closer, report_late as report_names};
 use crate::quorum::{Ground, Heard, Mail, PeerLetter, PeerRules, QuorumPeer};
 use crate::request::{ClientLetter, Clients, Gate, Status};
-use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, OsDisk, Runtime, Threads};
+use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, Now, Runtime};
 use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError, recover};
 use crate::zab::{FastLeaderElection, Standing};
 
+use super::host::{BoundElection, Host};
 use super::logging;
 use super::parts::{
-    LONGEST_END, auth_of, begin, bind_client_port, log_options, max_txn_bytes, open_dirs, report_late,
-    start_purge_task, sync_rules, unloadable, wait_for_the_end,
+    auth_of, begin, log_options, max_txn_bytes, open_dirs, port_config, report_late, start_purge_task,
+    sync_rules, unloadable, wait_for_the_end,
 };
 
 /// Runs a server until a signal or a broken stage ends it.
@@ -35,9 +37,8 @@ pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     logging::set_my_id(ensemble.my_id);
     refuse_what_is_missing(config, ensemble)?;
     log::info!("Starting quorum peer");
-    let (threads, signals, halted) = begin()?;
-    let state = load(config)?;
-    let server = start(config, ensemble, &threads, state)?;
+    let (host, signals, halted) = begin()?;
+    let server = start(config, ensemble, &host)?;
     let ended = wait_for_the_end(&signals, &halted);
     server.stop();
     ended
@@ -66,19 +67,20 @@ struct State {
 }
 
 /// A server at work.
-struct Server {
+pub struct Server {
+    database: Arc<Database>,
+    gate: Arc<Gate>,
     peer: Address<PeerLetter>,
     peer_crew: Crew,
     mail_crew: Crew,
-    election_port: RunningPort,
+    election_port: Box<dyn Closer>,
     clients: Clients,
     loops: Crew,
     purge: Option<(Address<Infallible>, Crew)>,
     _locks: Vec<Box<dyn Send>>,
 }
 
-fn load(config: &Config) -> Result<State, Halt> {
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+fn load(config: &Config, disk: Arc<dyn Disk>) -> Result<State, Halt> {
     let (dirs, locks) = open_dirs(config, &*disk)?;
     let recovered =
         recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| unloadable(&error))?;
@@ -94,26 +96,30 @@ fn load(config: &Config) -> Result<State, Halt> {
     })
 }
 
-fn start(
-    config: &Config,
-    ensemble: &EnsembleConfig,
-    threads: &Threads,
-    state: State,
-) -> Result<Server, Halt> {
-    let clock = Arc::clone(threads.clock());
+/// Starts a server upon a machine.
+///
+/// # Errors
+/// Why it could not start.
+pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Result<Server, Halt> {
+    let state = load(config, host.disk())?;
+    let (runtime, clock) = (host.runtime(), host.clock());
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
     let status = Arc::new(Status::new());
     let auth = Arc::new(auth_of(config));
-    let (port, clients) = bind_client_port(config, &auth, &gate, &status, &clock)?;
-    let client_port = port.local_address().port();
+    let serves = Serves {
+        gate: Arc::clone(&gate),
+        status: Arc::clone(&status),
+        clock: Arc::clone(&clock),
+    };
+    let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
+    let (client_port, clients) = (port.port(), Clients::new(vec![letters]));
     let me = member(ensemble)?;
-    let election_port = ElectionPort::bind(election_config(config, ensemble, me));
-    let election_port = election_port.map_err(|error| Halt::new(ExitCode::Unexpected, error.to_string()))?;
-    let quorum_port = TcpQuorumPort::new(threads.clone(), quorum_port_rules(config, ensemble, me));
+    let election_port = host.bind_election(election_config(config, ensemble, me))?;
 
+    let (database, gate_kept) = (Arc::clone(&state.database), Arc::clone(&gate));
     let (purge_disk, purge_dirs) = (Arc::clone(&state.disk), state.dirs.clone());
     let ground = Ground {
-        rules: peer_rules(config, ensemble, threads, client_port),
+        rules: peer_rules(config, ensemble, clock.now(), client_port),
         database: state.database,
         disk: state.disk,
         dirs: state.dirs,
@@ -123,7 +129,7 @@ fn start(
         auth,
         status,
         clock,
-        port: Box::new(quorum_port),
+        port: host.quorum_port(quorum_port_rules(config, ensemble, me)),
     };
     let election = FastLeaderElection::new(ensemble.my_id, ensemble.ensemble.clone());
     let (peer, inbox) = Inbox::new();
@@ -131,60 +137,69 @@ fn start(
     let standing = election.standing();
     let heard = peer.map(PeerLetter::Heard);
     let (mail, election_port) =
-        start_mail(threads, &mut mail_crew, ensemble, standing, heard, election_port)?;
+        start_mail(runtime, &mut mail_crew, ensemble, standing, heard, election_port)?;
     let mut loops = Crew::new();
-    let name = port.thread_name();
-    threads.spawn(&mut loops, &name, move || port.run());
+    port.start(&mut loops);
     let mut peer_crew = Crew::new();
     let name = format!(
         "QuorumPeer[myid={}]/{}:{client_port}",
         ensemble.my_id,
         host_of(config)
     );
-    let stage = QuorumPeer::new(ground, threads.clone(), peer.clone(), election, mail);
-    threads.start(&mut peer_crew, &name, inbox, stage);
+    let stage = QuorumPeer::new(ground, runtime.clone(), peer.clone(), election, mail);
+    runtime.start(&mut peer_crew, &name, inbox, stage);
     peer.post(PeerLetter::Begin);
     Ok(Server {
+        database,
+        gate: gate_kept,
         peer,
         peer_crew,
         mail_crew,
         election_port,
         clients,
         loops,
-        purge: start_purge_task(config, threads, purge_disk, purge_dirs),
+        purge: start_purge_task(config, runtime, purge_disk, purge_dirs),
         _locks: state.locks,
     })
 }
 
 /// Starts what carries the election's post, and the port that it goes over.
 fn start_mail(
-    threads: &Threads,
+    runtime: &impl Runtime,
     crew: &mut Crew,
     ensemble: &EnsembleConfig,
     standing: Standing,
     heard: Address<Heard>,
-    port: ElectionPort,
-) -> Result<(Mail, RunningPort), Halt> {
+    port: Box<dyn BoundElection>,
+) -> Result<(Mail, Box<dyn Closer>), Halt> {
     let mut running = None;
     let connect = |events| {
-        let (orders, port) = port.start(threads, events);
+        let (orders, port) = port.start(events);
         running = Some(port);
         orders
     };
     let (me, members) = (ensemble.my_id, &ensemble.ensemble);
-    let mail = Mail::start(threads, crew, me, members, standing, heard, connect);
+    let mail = Mail::start(runtime, crew, me, members, standing, heard, connect);
     let unused = || Halt::new(ExitCode::Unexpected, "the election port was not started");
     Ok((mail, running.ok_or_else(unused)?))
 }
 
 impl Server {
+    /// The tree and what belongs to it.
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Whether clients are served, and in which role.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// Ends the role, then what carries the election's post, then the client loop.
-    fn stop(self) {
+    pub fn stop(self) {
         self.peer.post(PeerLetter::Stop);
         report_late(self.peer_crew);
-        for name in self.election_port.stop(LONGEST_END) {
-            log::error!("thread {name} has not ended in time");
-        }
+        report_names(self.election_port.close());
         report_late(self.mail_crew);
         self.clients.post_all(|| ClientLetter::Stop);
         drop(self.clients);
@@ -235,7 +250,7 @@ fn quorum_port_rules(config: &Config, ensemble: &EnsembleConfig, me: &Member) ->
     }
 }
 
-fn peer_rules(config: &Config, ensemble: &EnsembleConfig, threads: &Threads, client_port: u16) -> PeerRules {
+fn peer_rules(config: &Config, ensemble: &EnsembleConfig, now: Now, client_port: u16) -> PeerRules {
     PeerRules {
         me: ensemble.my_id,
         ensemble: ensemble.ensemble.clone(),
@@ -245,7 +260,7 @@ fn peer_rules(config: &Config, ensemble: &EnsembleConfig, threads: &Threads, cli
         leader_serves: ensemble.leader_serves,
         observer_logs: ensemble.sync_enabled,
         log: log_options(config),
-        sync: sync_rules(config, threads.clock().now()),
+        sync: sync_rules(config, now),
         max_txn_bytes: max_txn_bytes(config),
         client_port,
         // Tests alone set it; the lower half of a zxid is all that counts.

@@ -7,13 +7,15 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::net::Serves;
 use crate::processors::{Chain, ChainParts, start_standalone};
 use crate::request::{ClientLetter, Clients, Gate, ServerState, Serving, Sessions, Status};
-use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Now, OsDisk, Threads};
+use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Now};
 use crate::storage::{Database, Dirs, LogWriter, RecoveryOptions, recover};
 
+use super::host::Host;
 use super::parts::{
-    auth_of, begin, bind_client_port, log_options, max_txn_bytes, open_dirs, report_late, start_purge_task,
+    auth_of, begin, log_options, max_txn_bytes, open_dirs, port_config, report_late, start_purge_task,
     sync_rules, unloadable, wait_for_the_end,
 };
 
@@ -23,9 +25,8 @@ use super::parts::{
 /// Why it could not start, or had to end.
 pub fn run(config: &Config) -> Result<(), Halt> {
     log::info!("Starting server");
-    let (threads, signals, halted) = begin()?;
-    let state = load(config, threads.clock().now())?;
-    let server = start(config, &threads, state)?;
+    let (host, signals, halted) = begin()?;
+    let server = start(config, &host)?;
     let ended = wait_for_the_end(&signals, &halted);
     server.stop();
     ended
@@ -43,7 +44,8 @@ struct State {
 }
 
 /// A server at work.
-struct Server {
+pub struct Server {
+    database: Arc<Database>,
     gate: Arc<Gate>,
     clients: Clients,
     chain: Chain,
@@ -52,8 +54,7 @@ struct Server {
     _locks: Vec<Box<dyn Send>>,
 }
 
-fn load(config: &Config, now: Now) -> Result<State, Halt> {
-    let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+fn load(config: &Config, disk: Arc<dyn Disk>, now: Now) -> Result<State, Halt> {
     let (dirs, locks) = open_dirs(config, &*disk)?;
     let recovered =
         recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| unloadable(&error))?;
@@ -76,7 +77,12 @@ fn load(config: &Config, now: Now) -> Result<State, Halt> {
     })
 }
 
-fn start(config: &Config, threads: &Threads, state: State) -> Result<Server, Halt> {
+/// Starts a server upon a machine.
+///
+/// # Errors
+/// Why it could not start.
+pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
+    let clock = host.clock();
     let State {
         disk,
         dirs,
@@ -84,12 +90,17 @@ fn start(config: &Config, threads: &Threads, state: State) -> Result<Server, Hal
         database,
         sessions,
         log,
-    } = state;
-    let clock = Arc::clone(threads.clock());
+    } = load(config, host.disk(), clock.now())?;
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
     let status = Arc::new(Status::new());
     let auth = Arc::new(auth_of(config));
-    let (port, clients) = bind_client_port(config, &auth, &gate, &status, &clock)?;
+    let serves = Serves {
+        gate: Arc::clone(&gate),
+        status: Arc::clone(&status),
+        clock: Arc::clone(&clock),
+    };
+    let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
+    let clients = Clients::new(vec![letters]);
 
     let sync_rules = sync_rules(config, clock.now());
     let parts = ChainParts {
@@ -104,21 +115,21 @@ fn start(config: &Config, threads: &Threads, state: State) -> Result<Server, Hal
         clock,
         sync_rules,
         max_txn_bytes: max_txn_bytes(config),
-        client_port: port.local_address().port(),
+        client_port: port.port(),
     };
-    let chain = start_standalone(threads, parts);
+    let chain = start_standalone(host.runtime(), parts);
     let state = ServerState::Standalone;
     gate.open(Serving {
         chain: chain.first.clone(),
-        database,
+        database: Arc::clone(&database),
         sessions,
         state,
     });
     let mut loops = Crew::new();
-    let name = port.thread_name();
-    threads.spawn(&mut loops, &name, move || port.run());
-    let purge = start_purge_task(config, threads, disk, dirs);
+    port.start(&mut loops);
+    let purge = start_purge_task(config, host.runtime(), disk, dirs);
     Ok(Server {
+        database,
         gate,
         clients,
         chain,
@@ -129,8 +140,18 @@ fn start(config: &Config, threads: &Threads, state: State) -> Result<Server, Hal
 }
 
 impl Server {
+    /// The tree and what belongs to it.
+    pub fn database(&self) -> &Arc<Database> {
+        &self.database
+    }
+
+    /// Whether clients are served, and in which role.
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.gate
+    }
+
     /// Takes no more requests, lets the chain finish what it has, then writes the last answers.
-    fn stop(self) {
+    pub fn stop(self) {
         let Server {
             gate,
             clients,

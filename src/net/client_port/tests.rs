@@ -1,6 +1,6 @@
 //! The loop on real sockets, before a chain that answers at once.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::*;
@@ -9,8 +9,9 @@ use crate::clients::WhiteList;
 use crate::proto::requests::PathWatch;
 use crate::proto::{ConnId, Encode, ErrorCode, EventType, OpCode, Xid, Zxid};
 use crate::request::reply::{write_event, write_frame, write_header};
+use crate::request::{Gate, Status};
 use crate::request::{Origin, Outcome, Replies, ReplyEntry, Request, ServerState, Serving, Sessions};
-use crate::runtime::{Crew, OsClock, Post, Threads};
+use crate::runtime::{Clock, Crew, OsClock, Post, Threads};
 use crate::storage::{CommittedLog, Database};
 use crate::tools::client::{Client, Granted, Handshake};
 use crate::tools::wire::{Wire, four_letter_word};
@@ -101,7 +102,12 @@ impl Server {
         change(&mut config);
         let clock: Arc<dyn Clock> = Arc::new(OsClock::new());
         let (gate, status) = (Arc::new(Gate::new(1_000)), Arc::new(Status::new()));
-        let bound = ClientPort::bind(config, Arc::clone(&gate), Arc::clone(&status), Arc::clone(&clock));
+        let serves = Serves {
+            gate: Arc::clone(&gate),
+            status: Arc::clone(&status),
+            clock: Arc::clone(&clock),
+        };
+        let bound = ClientPort::bind(config, serves);
         let (port, address) = bound.expect("a free port");
         let at = port.local_address();
         let (halts, _) = crossbeam_channel::unbounded();
@@ -362,9 +368,12 @@ fn a_port_in_use_is_said_before_anything_runs() {
         rules,
         conf: String::new(),
     };
-    let (gate, status) = (Arc::clone(&server.gate), Arc::clone(&server.status));
-    let clock = Arc::new(OsClock::new());
-    let bind = |config| ClientPort::bind(config, Arc::clone(&gate), Arc::clone(&status), clock.clone());
+    let serves = || Serves {
+        gate: Arc::clone(&server.gate),
+        status: Arc::clone(&server.status),
+        clock: Arc::new(OsClock::new()),
+    };
+    let bind = |config| ClientPort::bind(config, serves());
     let name = format!("localhost/127.0.0.1:{}", server.at.port());
     let error = bind(config.clone()).expect_err("in use").to_string();
     assert!(
