@@ -114,6 +114,16 @@ impl Auth {
         (!fixed.is_empty()).then_some(fixed)
     }
 
+    /// Who an identity is, without anything secret: what whoAmI tells. (AuthUtil.getUser of 3.7)
+    pub fn user_of<'i>(&self, id: &'i Id) -> &'i str {
+        match id.scheme.as_str() {
+            "digest" => id.id.split(':').next().unwrap_or_default(),
+            "ip" => &id.id,
+            "sasl" if self.sasl_provider => &id.id,
+            _ => "",
+        }
+    }
+
     fn digest_identities(&self, credentials: &str) -> Vec<Id> {
         let digest = digest_of(credentials);
         let is_super = self

@@ -442,7 +442,7 @@ impl Cnxn {
         let at_once = owned && self.inside == 0;
         match op {
             Some(OpCode::Ping) if at_once => self.ask(header.xid, Asked::Ping, round),
-            Some(op) if at_once && is_read(op) => {
+            Some(op) if at_once && op.is_read() => {
                 let begin = round.wishes.ask_bytes.len();
                 round.wishes.ask_bytes.extend_from_slice(body);
                 let record = begin..round.wishes.ask_bytes.len();
@@ -503,15 +503,6 @@ impl Cnxn {
 fn is_a_client_s(op: OpCode, body: &[u8]) -> bool {
     let makes_a_session = op == OpCode::CreateSession && i32::from_bytes(body).is_ok();
     !makes_a_session && !matches!(op, OpCode::Notification | OpCode::Error)
-}
-
-/// Whether the tree alone answers it.
-fn is_read(op: OpCode) -> bool {
-    use OpCode::*;
-    matches!(
-        op,
-        Exists | GetData | GetAcl | GetChildren | GetChildren2 | SetWatches
-    )
 }
 
 /// With so much unsent a connection is not read any more: it does not read its answers.

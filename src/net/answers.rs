@@ -52,10 +52,10 @@ fn answer_read<S>(
     zxid: Zxid,
 ) {
     let mut refused = None;
-    if op == OpCode::SetWatches {
+    if matches!(op, OpCode::SetWatches | OpCode::SetWatches2) {
         // Its events stand before its answer, which is a header alone.
         let mut missed = Vec::new();
-        refused = reading.set_watches(body, &mut missed).err();
+        refused = reading.set_watches(op, body, &mut missed).err();
         for event in &missed {
             socket
                 .cnxn

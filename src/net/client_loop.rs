@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::{Fate, Hangup, Pause};
-use crate::proto::{ConnId, OpCode, SessionId};
+use crate::proto::{ConnId, SessionId};
 use crate::request::reads::Reading;
 use crate::request::{ClientLetter, Outcome, Replies};
 use crate::runtime::Clock;
@@ -260,6 +260,7 @@ impl<L: Listener> ClientLoop<L> {
                     auth: &auth,
                     identities: &identities,
                     conn,
+                    session: socket.cnxn.session(),
                 };
                 let op = answer(socket, &reading, &ask.asked, ask.xid, &bytes);
                 if let Some(op) = op {
@@ -414,7 +415,7 @@ fn take_replies<S>(replies: &Replies, table: &mut Table<S>, desk: &mut Desk, lis
                 soil(socket, lists);
             }
             // It may have set a watch after its connection was closed and forgotten.
-            None if sets_watches(entry.op) => desk.forget_watches(entry.conn),
+            None if entry.op.sets_watches() => desk.forget_watches(entry.conn),
             None => {}
         }
     }
@@ -523,11 +524,6 @@ fn close_session(session: SessionId, table: &mut Table<impl Read + Write>, desk:
 fn close_all(table: &mut Table<impl Read + Write>, desk: &mut Desk) {
     let all: Vec<ConnId> = table.iter().map(|socket| socket.cnxn.id()).collect();
     all.into_iter().for_each(|conn| close(conn, table, desk));
-}
-
-fn sets_watches(op: OpCode) -> bool {
-    use OpCode::*;
-    matches!(op, Exists | GetData | GetChildren | GetChildren2 | SetWatches)
 }
 
 /// The vector without its content, and without its room if that has become large.

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use crate::auth::Auth;
-use crate::proto::multi::encode_results;
+use crate::proto::multi::{MultiOp, MultiResult, decode_ops, encode_results};
 use crate::proto::txn::{LoggedTxn, Txn};
-use crate::proto::{ConnId, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
+use crate::proto::{ConnId, Encode, ErrorCode, OpCode, Reader, SessionId, Xid, Zxid};
 use crate::request::reads::Reading;
 use crate::request::reply::{write_event, write_frame};
 use crate::request::{
@@ -156,10 +156,13 @@ impl FinalRequestProcessor {
             auth: &self.links.auth,
             identities: &request.identities,
             conn,
+            session: request.session,
         };
-        if request.op == OpCode::SetWatches && refused.is_none() {
+        if matches!(request.op, OpCode::SetWatches | OpCode::SetWatches2) && refused.is_none() {
             // Its events stand before its answer, which is a header alone.
-            refused = reading.set_watches(&request.body, &mut self.fired).err();
+            refused = reading
+                .set_watches(request.op, &request.body, &mut self.fired)
+                .err();
             post_fired(&mut self.fired, &mut self.batches);
         }
         let Some(batch) = self.batches.get_mut(Clients::index_of(conn)) else {
@@ -175,8 +178,8 @@ impl FinalRequestProcessor {
         };
         batch.push_answer(entry, xid, |out| match (refused, applied) {
             (Some(code), _) => Err(code),
-            (None, Some(applied)) => {
-                write_applied(request.op, &applied, out);
+            (None, Some(mut applied)) => {
+                write_applied(request, &mut applied, out);
                 Ok(())
             }
             (None, None) => reading.answer(request.op, &request.body, out),
@@ -246,12 +249,36 @@ fn post_fired(fired: &mut Vec<Fired>, batches: &mut [Replies]) {
 }
 
 /// The record of an answer to a write.
-fn write_applied(op: OpCode, applied: &Applied<'_>, out: &mut Vec<u8>) {
-    match op {
+fn write_applied(request: &Request, applied: &mut Applied<'_>, out: &mut Vec<u8>) {
+    match request.op {
         OpCode::Create => applied.path.unwrap_or_default().encode(out),
+        OpCode::Create2 => {
+            applied.path.unwrap_or_default().encode(out);
+            applied.stat.unwrap_or_default().encode(out);
+        }
         OpCode::SetData | OpCode::SetAcl => applied.stat.unwrap_or_default().encode(out),
-        OpCode::Multi => encode_results(&applied.multi, out),
+        OpCode::Multi => {
+            leave_out_stats(&request.body, &mut applied.multi);
+            encode_results(&applied.multi, out);
+        }
         _ => {}
+    }
+}
+
+/// A part that asked for a create alone is not told the stat.
+fn leave_out_stats(body: &[u8], results: &mut [MultiResult<'_>]) {
+    if !results
+        .iter()
+        .any(|result| matches!(result, MultiResult::Create2(..)))
+    {
+        return;
+    }
+    // What was carried out could be read: it was prepared from these bytes.
+    let asked = decode_ops(&mut Reader::new(body)).unwrap_or_default();
+    for (result, op) in results.iter_mut().zip(&asked) {
+        if let (MultiResult::Create2(path, _), MultiOp::Create(_)) = (&mut *result, op) {
+            *result = MultiResult::Create(std::mem::take(path));
+        }
     }
 }
 

@@ -84,7 +84,7 @@ impl Prep {
             OpCode::Multi => self.multi(request, tree, now).map(Verdict::Write),
             OpCode::CreateSession => self.create_session(request, now).map(Verdict::Write),
             OpCode::CloseSession => Ok(Verdict::Write(self.close_session(request, tree))),
-            OpCode::Create | OpCode::Delete | OpCode::SetData | OpCode::SetAcl => {
+            OpCode::Create | OpCode::Create2 | OpCode::Delete | OpCode::SetData | OpCode::SetAcl => {
                 self.single(request, tree).map(Verdict::Write)
             }
             // Java logs a check on its own as a transaction that it cannot read back (ZOOKEEPER-2623).
@@ -99,7 +99,7 @@ impl Prep {
         let body = &request.body;
         let mut view = self.view(request, tree);
         match request.op {
-            OpCode::Create => view.create(decode(body)?),
+            OpCode::Create | OpCode::Create2 => view.create(decode(body)?),
             OpCode::Delete => view.delete(decode(body)?),
             OpCode::SetData => view.set_data(decode(body)?),
             OpCode::SetAcl => view.set_acl(decode(body)?),
@@ -113,15 +113,14 @@ impl Prep {
         let mut parts = Vec::with_capacity(ops.len());
         let mut failed = false;
         for op in ops {
-            let kind = op.op();
             let outcome = if failed {
                 Err(Refusal::plain(ErrorCode::RuntimeInconsistency))
             } else {
                 self.check_session(request)
                     .and_then(|()| self.part(request, tree, op))
             };
-            let (kind, txn) = match outcome {
-                Ok(txn) => (kind, txn),
+            let txn = match outcome {
+                Ok(txn) => txn,
                 Err(refusal) => {
                     if !failed {
                         failed = true;
@@ -133,11 +132,11 @@ impl Prep {
                             MULTI_NOTE,
                         );
                     }
-                    (OpCode::Error, Txn::Error(refusal.code.number()))
+                    Txn::Error(refusal.code.number())
                 }
             };
             parts.push(SubTxn {
-                op: kind.number(),
+                op: txn.op().number(),
                 record: txn.to_bytes().into(),
             });
         }
@@ -147,7 +146,7 @@ impl Prep {
     fn part<'a>(&mut self, request: &Request, tree: &DataTree, op: MultiOp<'a>) -> Result<Txn<'a>, Refusal> {
         let mut view = self.view(request, tree);
         match op {
-            MultiOp::Create(create) => view.create(create),
+            MultiOp::Create(create) | MultiOp::Create2(create) => view.create(create),
             MultiOp::Delete(delete) => view.delete(delete),
             MultiOp::SetData(set) => view.set_data(set),
             MultiOp::Check(check) => view.check(check),
@@ -267,7 +266,7 @@ fn describe(request: &Request, header: Option<&TxnHeader>) -> String {
     let zxid = header.map_or(Zxid(-2), |header| header.zxid);
     let kind = header.map_or("unknown".to_owned(), |header| header.op.to_string());
     let path = match request.op {
-        OpCode::CreateSession | OpCode::SetWatches | OpCode::CloseSession => None,
+        OpCode::CreateSession | OpCode::SetWatches | OpCode::SetWatches2 | OpCode::CloseSession => None,
         _ => Reader::new(&request.body).string_prefix(),
     };
     let SessionId(session) = request.session;

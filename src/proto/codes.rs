@@ -78,12 +78,30 @@ codes! {
         Check = 13,
         /// Several writes, all or none.
         Multi = 14,
+        /// Make a node, and tell its stat. (3.5; logged and proposed as a create)
+        Create2 = 15,
+        /// Whether the connection has a watch. (3.5)
+        CheckWatches = 17,
+        /// Forget watches of the connection. (3.5)
+        RemoveWatches = 18,
+        /// Several reads, each with its own outcome. (3.6)
+        MultiRead = 22,
         /// Add an identity to the connection.
         Auth = 100,
         /// Arm watches again after a reconnect.
         SetWatches = 101,
         /// A SASL token.
         Sasl = 102,
+        /// The ephemerals of the session. (3.6)
+        GetEphemerals = 103,
+        /// How many nodes a subtree has below its root. (3.6)
+        GetAllChildrenNumber = 104,
+        /// Arm watches again, persistent ones too. (3.6)
+        SetWatches2 = 105,
+        /// Set a watch that stays. (3.6)
+        AddWatch = 106,
+        /// Everybody that the connection is. (3.7)
+        WhoAmI = 107,
         /// A session begins; the server's own.
         CreateSession = -10,
         /// A session ends.
@@ -140,6 +158,8 @@ codes! {
         SessionMoved = -118,
         /// A write on a read-only server.
         NotReadOnly = -119,
+        /// The connection has no such watch. (3.5)
+        NoWatcher = -121,
     }
 }
 
@@ -167,6 +187,22 @@ codes! {
     }
 }
 
+codes! {
+    /// Which watches on a path are meant. (Watcher.WatcherType of 3.9; 3.5 knows the first three)
+    pub enum WatcherType ("watcher type") {
+        /// On its children, to fire once.
+        Children = 1,
+        /// On its data or existence, to fire once.
+        Data = 2,
+        /// All of them.
+        Any = 3,
+        /// Those that stay, on the node and its children.
+        Persistent = 4,
+        /// Those that stay, on the whole subtree.
+        PersistentRecursive = 5,
+    }
+}
+
 impl OpCode {
     /// Whether a client's request of this kind is logged and proposed. (Request.isQuorum of 3.4.14, but for a
     /// check outside a multi, whose transaction no server can read back: ZOOKEEPER-2623)
@@ -174,14 +210,33 @@ impl OpCode {
         use OpCode::*;
         matches!(
             self,
-            Create | Delete | SetData | SetAcl | Multi | CreateSession | CloseSession | Error
+            Create | Create2 | Delete | SetData | SetAcl | Multi | CreateSession | CloseSession | Error
         )
+    }
+
+    /// Whether carrying it out may set a watch.
+    pub fn sets_watches(self) -> bool {
+        use OpCode::*;
+        matches!(
+            self,
+            Exists | GetData | GetChildren | GetChildren2 | SetWatches | SetWatches2 | AddWatch
+        )
+    }
+
+    /// Whether the tree and the watches of this server alone answer it. (A sync asks the leader, and a check
+    /// on its own goes the way of writes.)
+    pub fn is_read(self) -> bool {
+        use OpCode::*;
+        matches!(
+            self,
+            GetAcl | MultiRead | CheckWatches | RemoveWatches | GetEphemerals | GetAllChildrenNumber | WhoAmI
+        ) || self.sets_watches()
     }
 
     /// The four letters by which `cons` names it. (FinalRequestProcessor)
     pub fn short_name(self) -> &'static str {
         match self {
-            OpCode::Create => "CREA",
+            OpCode::Create | OpCode::Create2 => "CREA",
             OpCode::Delete => "DELE",
             OpCode::Exists => "EXIS",
             OpCode::GetData => "GETD",
@@ -194,6 +249,14 @@ impl OpCode {
             OpCode::Check => "CHEC",
             OpCode::Multi => "MULT",
             OpCode::SetWatches => "SETW",
+            OpCode::CheckWatches => "CHKW",
+            OpCode::RemoveWatches => "REMW",
+            OpCode::MultiRead => "MLTR",
+            OpCode::GetEphemerals => "GETE",
+            OpCode::GetAllChildrenNumber => "GETACN",
+            OpCode::SetWatches2 => "STW2",
+            OpCode::AddWatch => "ADDW",
+            OpCode::WhoAmI => "HOMI",
             OpCode::CreateSession => "SESS",
             OpCode::CloseSession => "CLOS",
             OpCode::Notification | OpCode::Auth | OpCode::Sasl | OpCode::Error => "NA",
@@ -217,6 +280,15 @@ impl OpCode {
             OpCode::GetChildren2 => "getChildren2",
             OpCode::Check => "check",
             OpCode::Multi => "multi",
+            OpCode::Create2 => "create2",
+            OpCode::CheckWatches => "checkWatches",
+            OpCode::RemoveWatches => "removeWatches",
+            OpCode::MultiRead => "multiRead",
+            OpCode::GetEphemerals => "getEphemerals",
+            OpCode::GetAllChildrenNumber => "getAllChildrenNumber",
+            OpCode::SetWatches2 => "setWatches2",
+            OpCode::AddWatch => "addWatch",
+            OpCode::WhoAmI => "whoAmI",
             OpCode::Auth => "auth",
             OpCode::SetWatches => "setWatches",
             OpCode::Sasl => "sasl",
@@ -253,6 +325,7 @@ impl ErrorCode {
             ErrorCode::AuthFailed => "AuthFailed",
             ErrorCode::SessionMoved => "Session moved",
             ErrorCode::NotReadOnly => "Not a read-only call",
+            ErrorCode::NoWatcher => "No such watcher",
         }
     }
 }
@@ -269,7 +342,7 @@ mod tests {
         for &code in ErrorCode::ALL {
             assert_eq!(ErrorCode::of(code.number()), Some(code));
         }
-        assert_eq!((OpCode::of(10), OpCode::of(15)), (None, None));
+        assert_eq!((OpCode::of(10), OpCode::of(16)), (None, None));
         assert_eq!(EventType::of(4), Some(EventType::NodeChildrenChanged));
         assert_eq!(KeeperState::SyncConnected.number(), 3);
     }

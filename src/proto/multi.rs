@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::codes::{ErrorCode, OpCode};
 use super::data::Stat;
 use super::jute::{Decode, Encode, Malformed, Reader};
-use super::requests::{CreateRequest, PathVersion, SetDataRequest};
+use super::requests::{CreateRequest, PathVersion, PathWatch, SetDataRequest};
 
 record! {
     /// Stands before each part of a multi.
@@ -26,6 +26,8 @@ record! {
 pub enum MultiOp<'a> {
     /// Make a node.
     Create(CreateRequest<'a>),
+    /// Make a node, and tell its stat. (3.5)
+    Create2(CreateRequest<'a>),
     /// Remove a node.
     Delete(PathVersion<'a>),
     /// Replace a node's data.
@@ -39,6 +41,8 @@ pub enum MultiOp<'a> {
 pub enum MultiResult<'a> {
     /// A node was made; its path.
     Create(Cow<'a, str>),
+    /// A node was made; its path and its stat.
+    Create2(Cow<'a, str>, Stat),
     /// A node was removed.
     Delete,
     /// Data was replaced; the node's stat.
@@ -54,6 +58,7 @@ impl MultiOp<'_> {
     pub fn op(&self) -> OpCode {
         match self {
             MultiOp::Create(_) => OpCode::Create,
+            MultiOp::Create2(_) => OpCode::Create2,
             MultiOp::Delete(_) => OpCode::Delete,
             MultiOp::SetData(_) => OpCode::SetData,
             MultiOp::Check(_) => OpCode::Check,
@@ -63,7 +68,7 @@ impl MultiOp<'_> {
     /// The node it is about.
     pub fn path(&self) -> &str {
         match self {
-            MultiOp::Create(create) => &create.path,
+            MultiOp::Create(create) | MultiOp::Create2(create) => &create.path,
             MultiOp::Delete(delete) => &delete.path,
             MultiOp::SetData(set) => &set.path,
             MultiOp::Check(check) => &check.path,
@@ -85,6 +90,7 @@ pub fn decode_ops<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, Malfo
         }
         ops.push(match OpCode::of(header.op) {
             Some(OpCode::Create) => MultiOp::Create(CreateRequest::decode(reader)?),
+            Some(OpCode::Create2) => MultiOp::Create2(CreateRequest::decode(reader)?),
             Some(OpCode::Delete) => MultiOp::Delete(PathVersion::decode(reader)?),
             Some(OpCode::SetData) => MultiOp::SetData(SetDataRequest::decode(reader)?),
             Some(OpCode::Check) => MultiOp::Check(PathVersion::decode(reader)?),
@@ -99,6 +105,24 @@ pub fn decode_ops<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, Malfo
     }
 }
 
+/// The parts of a multi that a server of 3.4 can read: create2 becomes create. `None` if nothing is to be
+/// changed, or if the parts cannot be read: then whoever prepares the request says so.
+pub fn without_create2(body: &[u8]) -> Option<Vec<u8>> {
+    let mut ops = decode_ops(&mut Reader::new(body)).ok()?;
+    let mut is_changed = false;
+    for op in &mut ops {
+        if let MultiOp::Create2(create) = op {
+            *op = MultiOp::Create(create.clone());
+            is_changed = true;
+        }
+    }
+    is_changed.then(|| {
+        let mut bytes = Vec::with_capacity(body.len());
+        encode_ops(&ops, &mut bytes);
+        bytes
+    })
+}
+
 /// Writes a multi request: the parts and the last header.
 pub fn encode_ops(ops: &[MultiOp<'_>], out: &mut Vec<u8>) {
     for op in ops {
@@ -109,11 +133,65 @@ pub fn encode_ops(ops: &[MultiOp<'_>], out: &mut Vec<u8>) {
         }
         .encode(out);
         match op {
-            MultiOp::Create(create) => create.encode(out),
+            MultiOp::Create(create) | MultiOp::Create2(create) => create.encode(out),
             MultiOp::Delete(path) | MultiOp::Check(path) => path.encode(out),
             MultiOp::SetData(set) => set.encode(out),
         }
     }
+    LAST.encode(out);
+}
+
+/// One part of a multiRead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MultiReadOp<'a> {
+    /// The names of a node's children.
+    GetChildren(PathWatch<'a>),
+    /// A node's data and stat.
+    GetData(PathWatch<'a>),
+}
+
+/// Reads the parts of a multiRead up to its last header. Whether they ask for watches has no effect.
+///
+/// # Errors
+/// [`Malformed`]; an operation that cannot be part of a multiRead is one.
+pub fn decode_reads<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiReadOp<'a>>, Malformed> {
+    let mut ops = Vec::new();
+    loop {
+        let offset = reader.offset();
+        let header = MultiHeader::decode(reader)?;
+        if header.done {
+            return Ok(ops);
+        }
+        ops.push(match OpCode::of(header.op) {
+            Some(OpCode::GetChildren) => MultiReadOp::GetChildren(PathWatch::decode(reader)?),
+            Some(OpCode::GetData) => MultiReadOp::GetData(PathWatch::decode(reader)?),
+            _ => {
+                return Err(Malformed::Unknown {
+                    what: "part of a multiRead",
+                    value: header.op.into(),
+                    offset,
+                });
+            }
+        });
+    }
+}
+
+/// Writes one result of a multiRead: what `write` appends, or the error that it gives.
+pub fn encode_read_result(
+    op: OpCode,
+    out: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), ErrorCode>,
+) {
+    let begin = out.len();
+    header_of(op).encode(out);
+    if let Err(code) = write(out) {
+        out.truncate(begin);
+        encode_error(code, out);
+    }
+}
+
+/// Writes the header behind the last result.
+pub fn encode_end(out: &mut Vec<u8>) {
     LAST.encode(out);
 }
 
@@ -125,21 +203,18 @@ pub fn encode_results(results: &[MultiResult<'_>], out: &mut Vec<u8>) {
                 header_of(OpCode::Create).encode(out);
                 path.encode(out);
             }
+            MultiResult::Create2(path, stat) => {
+                header_of(OpCode::Create2).encode(out);
+                path.encode(out);
+                stat.encode(out);
+            }
             MultiResult::Delete => header_of(OpCode::Delete).encode(out),
             MultiResult::SetData(stat) => {
                 header_of(OpCode::SetData).encode(out);
                 stat.encode(out);
             }
             MultiResult::Check => header_of(OpCode::Check).encode(out),
-            MultiResult::Error(code) => {
-                MultiHeader {
-                    op: OpCode::Error.number(),
-                    done: false,
-                    error: code.number(),
-                }
-                .encode(out);
-                code.encode(out);
-            }
+            MultiResult::Error(code) => encode_error(*code, out),
         }
     }
     LAST.encode(out);
@@ -159,6 +234,7 @@ pub fn decode_results<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiResult<'a>
         }
         results.push(match OpCode::of(header.op) {
             Some(OpCode::Create) => MultiResult::Create(Cow::decode(reader)?),
+            Some(OpCode::Create2) => MultiResult::Create2(Cow::decode(reader)?, Stat::decode(reader)?),
             Some(OpCode::Delete) => MultiResult::Delete,
             Some(OpCode::SetData) => MultiResult::SetData(Stat::decode(reader)?),
             Some(OpCode::Check) => MultiResult::Check,
@@ -172,6 +248,16 @@ pub fn decode_results<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiResult<'a>
             }
         });
     }
+}
+
+fn encode_error(code: ErrorCode, out: &mut Vec<u8>) {
+    MultiHeader {
+        op: OpCode::Error.number(),
+        done: false,
+        error: code.number(),
+    }
+    .encode(out);
+    code.encode(out);
 }
 
 /// The header of a part that went well. Java writes an error of 0 there. (MultiResponse.serialize)
@@ -203,6 +289,12 @@ mod tests {
                 acl: vec![],
                 flags: 2,
             }),
+            MultiOp::Create2(CreateRequest {
+                path: "/a2".into(),
+                data: None,
+                acl: vec![],
+                flags: 0,
+            }),
             MultiOp::Delete(PathVersion {
                 path: "/b".into(),
                 version: -1,
@@ -223,6 +315,7 @@ mod tests {
 
         let results = vec![
             MultiResult::Create("/a1".into()),
+            MultiResult::Create2("/a2".into(), Stat::default()),
             MultiResult::Delete,
             MultiResult::SetData(Stat::default()),
             MultiResult::Check,
@@ -231,6 +324,21 @@ mod tests {
         let mut bytes = Vec::new();
         encode_results(&results, &mut bytes);
         assert_eq!(decode_results(&mut Reader::new(&bytes)), Ok(results));
+    }
+
+    #[test]
+    fn a_server_of_3_4_is_asked_for_plain_creates() {
+        let create = CreateRequest {
+            path: "/a".into(),
+            data: Some(b"x"),
+            acl: vec![],
+            flags: 1,
+        };
+        let (mut asked, mut plain) = (Vec::new(), Vec::new());
+        encode_ops(&[MultiOp::Create2(create.clone())], &mut asked);
+        encode_ops(&[MultiOp::Create(create)], &mut plain);
+        assert_eq!(without_create2(&asked), Some(plain.clone()));
+        assert_eq!((without_create2(&plain), without_create2(b"?")), (None, None));
     }
 
     #[test]

@@ -45,7 +45,7 @@ record! {
 }
 
 record! {
-    /// Create.
+    /// Create and create2.
     pub struct CreateRequest<'a> {
         /// The node, or its beginning if sequential.
         pub path: Cow<'a, str>,
@@ -79,7 +79,7 @@ record! {
 }
 
 record! {
-    /// GetACL and sync: a path alone.
+    /// GetACL, sync, getAllChildrenNumber: a path alone.
     pub struct PathOnly<'a> {
         /// The node.
         pub path: Cow<'a, str>,
@@ -121,5 +121,45 @@ record! {
         pub exist: Vec<Cow<'a, str>>,
         /// Nodes whose children it watches.
         pub child: Vec<Cow<'a, str>>,
+    }
+}
+
+record! {
+    /// SetWatches2: the watches that a client of 3.6 had on another connection.
+    pub struct SetWatches2<'a> {
+        /// The watches that fire once.
+        pub once: SetWatches<'a>,
+        /// Nodes that it watches until it says otherwise.
+        pub persistent: Vec<Cow<'a, str>>,
+        /// Subtrees that it watches until it says otherwise.
+        pub recursive: Vec<Cow<'a, str>>,
+    }
+}
+
+record! {
+    /// CheckWatches and removeWatches: of which kind. ([`super::codes::WatcherType`])
+    pub struct PathWatcherType<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+        /// The kind's number.
+        pub kind: i32,
+    }
+}
+
+record! {
+    /// AddWatch.
+    pub struct AddWatchRequest<'a> {
+        /// The node.
+        pub path: Cow<'a, str>,
+        /// 0 the node and its children, 1 the whole subtree.
+        pub mode: i32,
+    }
+}
+
+record! {
+    /// GetEphemerals.
+    pub struct GetEphemeralsRequest<'a> {
+        /// What the paths begin with; nothing, blanks and `/` are every path.
+        pub prefix: Option<Cow<'a, str>>,
     }
 }

@@ -43,3 +43,13 @@ record! {
         pub path: Cow<'a, str>,
     }
 }
+
+record! {
+    /// One identity of a connection, as whoAmI tells it.
+    pub struct ClientInfo<'a> {
+        /// The scheme.
+        pub scheme: Cow<'a, str>,
+        /// Who, without anything secret.
+        pub user: Cow<'a, str>,
+    }
+}

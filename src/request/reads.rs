@@ -3,10 +3,15 @@
 //! Whoever calls it holds the tree's lock, so a watch is set and the data read at one moment.
 
 use crate::auth::Auth;
-use crate::proto::requests::{PathOnly, PathWatch};
-use crate::proto::{Acl, ConnId, Decode, Encode, ErrorCode, Id, OpCode, Perms};
+use crate::proto::codes::WatcherType;
+use crate::proto::multi::{MultiReadOp, decode_reads, encode_end, encode_read_result};
+use crate::proto::requests::{
+    AddWatchRequest, GetEphemeralsRequest, PathOnly, PathWatch, PathWatcherType, SetWatches2,
+};
+use crate::proto::responses::ClientInfo;
+use crate::proto::{Acl, ConnId, Decode, Encode, ErrorCode, Id, Malformed, OpCode, Perms, Reader, SessionId};
 use crate::storage::Database;
-use crate::tree::{DataTree, Fired, NodeRef};
+use crate::tree::{DataTree, Fired, Lasting, NodeRef};
 
 /// Who reads, and by which rules.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +26,8 @@ pub struct Reading<'r> {
     pub identities: &'r [Id],
     /// The connection, for watches.
     pub conn: ConnId,
+    /// Its session, for what belongs to it.
+    pub session: SessionId,
 }
 
 impl Reading<'_> {
@@ -35,6 +42,16 @@ impl Reading<'_> {
             OpCode::GetAcl => self.get_acl(decode(body)?, out),
             OpCode::GetChildren => self.get_children(decode(body)?, false, out),
             OpCode::GetChildren2 => self.get_children(decode(body)?, true, out),
+            OpCode::GetAllChildrenNumber => self.count_below(decode(body)?, out),
+            OpCode::GetEphemerals => self.get_ephemerals(decode(body)?, out),
+            OpCode::MultiRead => self.multi_read(body, out),
+            OpCode::AddWatch => self.add_watch(decode(body)?, out),
+            OpCode::CheckWatches => self.check_watches(decode(body)?),
+            OpCode::RemoveWatches => self.remove_watches(decode(body)?),
+            OpCode::WhoAmI => {
+                self.who_am_i().encode(out);
+                Ok(())
+            }
             OpCode::Sync => {
                 decode::<PathOnly<'_>>(body)?.encode(out);
                 Ok(())
@@ -48,10 +65,22 @@ impl Reading<'_> {
     ///
     /// # Errors
     /// What the client is told instead.
-    pub fn set_watches(&self, body: &[u8], events: &mut Vec<Fired>) -> Result<(), ErrorCode> {
-        self.database
-            .watches()
-            .set_watches(self.tree, self.conn, &decode(body)?, events);
+    pub fn set_watches(&self, op: OpCode, body: &[u8], events: &mut Vec<Fired>) -> Result<(), ErrorCode> {
+        let request = match op {
+            OpCode::SetWatches2 => decode(body)?,
+            _ => SetWatches2 {
+                once: decode(body)?,
+                persistent: Vec::new(),
+                recursive: Vec::new(),
+            },
+        };
+        let mut watches = self.database.watches();
+        watches.set_watches(self.tree, self.conn, &request.once, events);
+        let persistent = request.persistent.iter().map(|path| (path, Lasting::Node));
+        let recursive = request.recursive.iter().map(|path| (path, Lasting::Subtree));
+        for (path, lasting) in persistent.chain(recursive) {
+            watches.watch_lastingly(path, lasting, self.conn);
+        }
         Ok(())
     }
 
@@ -108,6 +137,82 @@ impl Reading<'_> {
         Ok(())
     }
 
+    fn count_below(&self, request: PathOnly<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        self.readable(&request.path, Perms::READ)?;
+        let count = self.tree.count_below(&request.path).unwrap_or_default();
+        (count as i32).encode(out);
+        Ok(())
+    }
+
+    fn get_ephemerals(&self, request: GetEphemeralsRequest<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        let prefix = request.prefix.unwrap_or_default();
+        let all = matches!(prefix.trim(), "" | "/");
+        let mut paths = self.tree.ephemerals_of(self.session);
+        paths.retain(|path| all || path.starts_with(&*prefix));
+        paths.encode(out);
+        Ok(())
+    }
+
+    /// Each part has its own outcome.
+    fn multi_read(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        let ops = decode_reads(&mut Reader::new(body)).map_err(unreadable)?;
+        for op in ops {
+            match op {
+                MultiReadOp::GetChildren(request) => {
+                    let request = PathWatch {
+                        watch: false,
+                        ..request
+                    };
+                    encode_read_result(OpCode::GetChildren, out, |out| {
+                        self.get_children(request, false, out)
+                    });
+                }
+                MultiReadOp::GetData(request) => {
+                    let request = PathWatch {
+                        watch: false,
+                        ..request
+                    };
+                    encode_read_result(OpCode::GetData, out, |out| self.get_data(request, out));
+                }
+            }
+        }
+        encode_end(out);
+        Ok(())
+    }
+
+    /// No ACL is asked, and the node need not be there. The answer is an error code of its own, 0.
+    fn add_watch(&self, request: AddWatchRequest<'_>, out: &mut Vec<u8>) -> Result<(), ErrorCode> {
+        let lasting = match request.mode {
+            0 => Lasting::Node,
+            1 => Lasting::Subtree,
+            _ => return Err(ErrorCode::MarshallingError),
+        };
+        let mut watches = self.database.watches();
+        watches.watch_lastingly(&request.path, lasting, self.conn);
+        ErrorCode::Ok.encode(out);
+        Ok(())
+    }
+
+    fn check_watches(&self, request: PathWatcherType<'_>) -> Result<(), ErrorCode> {
+        let kind = WatcherType::of(request.kind).ok_or(ErrorCode::MarshallingError)?;
+        let found = self.database.watches().has(&request.path, kind, self.conn);
+        found.then_some(()).ok_or(ErrorCode::NoWatcher)
+    }
+
+    fn remove_watches(&self, request: PathWatcherType<'_>) -> Result<(), ErrorCode> {
+        let kind = WatcherType::of(request.kind).ok_or(ErrorCode::MarshallingError)?;
+        let found = self.database.watches().forget(&request.path, kind, self.conn);
+        found.then_some(()).ok_or(ErrorCode::NoWatcher)
+    }
+
+    fn who_am_i(&self) -> Vec<ClientInfo<'_>> {
+        let info = |id: &'_ Id| ClientInfo {
+            scheme: id.scheme.clone().into(),
+            user: self.auth.user_of(id).to_owned().into(),
+        };
+        self.identities.iter().map(info).collect()
+    }
+
     fn readable(&self, path: &str, perms: Perms) -> Result<NodeRef<'_>, ErrorCode> {
         let node = self.tree.get(path).ok_or(ErrorCode::NoNode)?;
         let allowed = self.auth.allows(node.acl(), perms, self.identities);
@@ -116,10 +221,12 @@ impl Reading<'_> {
 }
 
 fn decode<'a, T: Decode<'a>>(body: &'a [u8]) -> Result<T, ErrorCode> {
-    T::from_bytes(body).map_err(|malformed| {
-        log::error!("Failed to process a request: {malformed}");
-        ErrorCode::MarshallingError
-    })
+    T::from_bytes(body).map_err(unreadable)
+}
+
+fn unreadable(malformed: Malformed) -> ErrorCode {
+    log::error!("Failed to process a request: {malformed}");
+    ErrorCode::MarshallingError
 }
 
 /// The entry as somebody without ADMIN sees it: digests are hidden. (FinalRequestProcessor, getACL)

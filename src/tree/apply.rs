@@ -24,9 +24,9 @@ pub struct Applied<'a> {
     pub error: ErrorCode,
     /// The node it was about.
     pub path: Option<&'a str>,
-    /// The node's stat afterwards, of setData and setACL.
+    /// The node's stat afterwards, of create, setData and setACL.
     pub stat: Option<Stat>,
-    /// The results of a multi's parts, in order.
+    /// The results of a multi's parts, in order; a node that was made has its stat, asked for or not.
     pub multi: Vec<MultiResult<'a>>,
 }
 
@@ -113,7 +113,7 @@ impl DataTree {
         changes: &mut Changes<'_>,
     ) -> Applied<'a> {
         let (path, done) = match txn {
-            Txn::Create(create) => (&create.path, self.create(header, create, changes).map(|()| None)),
+            Txn::Create(create) => (&create.path, self.create(header, create, changes).map(Some)),
             Txn::Delete(delete) => {
                 let deleted = self.delete(&delete.path, header.zxid, changes);
                 (&delete.path, deleted.map(|()| None))
@@ -163,7 +163,7 @@ impl DataTree {
             }
             let stat = part.stat.unwrap_or_default();
             whole.multi.push(match txn {
-                Txn::Create(create) => MultiResult::Create(create.path),
+                Txn::Create(create) => MultiResult::Create2(create.path, stat),
                 Txn::Delete(_) => MultiResult::Delete,
                 Txn::SetData(_) => MultiResult::SetData(stat),
                 _ => MultiResult::Check,
@@ -177,7 +177,7 @@ impl DataTree {
         header: &TxnHeader,
         txn: &CreateTxn<'_>,
         changes: &mut Changes<'_>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Stat, ErrorCode> {
         let path: &str = &txn.path;
         let (parent_path, name) = split(path).ok_or(ErrorCode::BadArguments)?;
         if name.is_empty() || parent_path == "/" {
@@ -211,10 +211,11 @@ impl DataTree {
             ..StatPersisted::default()
         };
         let acl = self.acls.intern(txn.acl.as_deref());
-        self.insert_leaf(parent, path, Node::new(name, txn.data, acl, &stat));
+        let id = self.insert_leaf(parent, path, Node::new(name, txn.data, acl, &stat));
+        let shown = self.node_ref(id).shown_stat();
         self.quota_after_create(path, txn.data.map_or(0, <[u8]>::len));
         note(changes, Change::Created, path);
-        Ok(())
+        Ok(shown)
     }
 
     /// The node that a transaction means. One that was made later has only the path in common with it: the

@@ -112,6 +112,20 @@ impl DataTree {
         paths
     }
 
+    /// How many nodes are below one; `None` if it does not exist. It visits each of them. (getAllChildrenNumber
+    /// of 3.6, which visits every node of the tree)
+    pub fn count_below(&self, path: &str) -> Option<u32> {
+        let mut waiting = vec![self.find(path)?];
+        let mut count = 0;
+        while let Some(id) = waiting.pop() {
+            let before = waiting.len();
+            waiting.extend(self.nodes[id].children().iter());
+            // A node's number is 32 bits wide, and so is every count of nodes.
+            count += (waiting.len() - before) as u32;
+        }
+        Some(count)
+    }
+
     /// The sessions that own or have owned ephemerals here, by number. (DataTree.getSessions)
     pub fn sessions_with_ephemerals(&self) -> impl ExactSizeIterator<Item = SessionId> + '_ {
         self.ephemerals.keys().copied()

@@ -33,7 +33,7 @@ pub use dump::{NodeDump, TreeDump};
 pub use path::InvalidPath;
 pub use read::ReadTreeError;
 pub use walk::{TreeReplaced, Walk};
-pub use watches::{Fired, WatchFigures, WatchManager};
+pub use watches::{Fired, Lasting, WatchFigures, WatchManager};
 
 #[cfg(test)]
 mod tests;

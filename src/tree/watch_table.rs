@@ -1,4 +1,5 @@
-//! Who watches which path: every watch once, found from its path and from its watcher.
+//! Who watches which path: every watch once, found from its path and from its watcher. One watch can be of
+//! several kinds at once, so that a change is told once.
 //!
 //! A watch is a member of two doubly linked lists, that of its path and that of its watcher, so that adding,
 //! firing and a connection's end cost what they touch and nothing more.
@@ -23,6 +24,8 @@ pub(super) struct WatchTable {
     path_index: ShardedIndex,
     // A connection stays here without watches until it ends, as `wchs` of 3.4.14 counts it.
     by_conn: BTreeMap<ConnId, u32>,
+    /// How many watches are on subtrees.
+    subtrees: usize,
     hasher: DefaultHashBuilder,
 }
 
@@ -30,8 +33,40 @@ pub(super) struct WatchTable {
 struct Watch {
     path: u32,
     watcher: u32,
+    kinds: Kinds,
     of_path: Link,
     of_watcher: Link,
+}
+
+/// The kinds that a watch is of. (WatchStats of 3.9)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Kinds(u8);
+
+impl Kinds {
+    /// Fires once.
+    pub(super) const ONCE: Kinds = Kinds(1);
+    /// Stays, and is about the path alone.
+    pub(super) const NODE: Kinds = Kinds(2);
+    /// Stays, and is about everything below the path too.
+    pub(super) const SUBTREE: Kinds = Kinds(4);
+    /// Any of them.
+    pub(super) const ALL: Kinds = Kinds(7);
+
+    fn intersects(self, other: Kinds) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    fn with(self, other: Kinds) -> Kinds {
+        Kinds(self.0 | other.0)
+    }
+
+    fn without(self, other: Kinds) -> Kinds {
+        Kinds(self.0 & !other.0)
+    }
+
+    fn is_none(self) -> bool {
+        self.0 == 0
+    }
 }
 
 #[derive(Debug)]
@@ -71,24 +106,29 @@ impl WatchTable {
             watch_index: ShardedIndex::new(),
             path_index: ShardedIndex::new(),
             by_conn: BTreeMap::new(),
+            subtrees: 0,
             hasher: DefaultHashBuilder::default(),
         }
     }
 
     /// Adds a watch. One that is there already stays one.
-    pub(super) fn add(&mut self, path: &str, conn: ConnId) {
+    pub(super) fn add(&mut self, path: &str, conn: ConnId, kind: Kinds) {
         let path = self.path_number(path);
         let watcher = self.watcher_number(conn);
         let hash = self.watch_hash(path, watcher);
-        if self.find_watch(hash, path, watcher) {
+        if let Some(id) = self.find_watch(hash, path, watcher) {
+            let kinds = self.watches[id].kinds;
+            self.set_kinds(id, kinds.with(kind));
             return;
         }
         let id = self.watches.insert(Watch {
             path,
             watcher,
+            kinds: Kinds(0),
             of_path: Link::NONE,
             of_watcher: Link::NONE,
         });
+        self.set_kinds(id, kind);
         self.watch_index.insert(hash, id);
         append(&mut self.watches, &mut self.paths[path].watches, id, OF_PATH);
         append(
@@ -99,8 +139,9 @@ impl WatchTable {
         );
     }
 
-    /// Removes all watches of a path. Their owners, in the order in which they came.
-    pub(super) fn take(&mut self, path: &str) -> Option<(Arc<str>, Vec<ConnId>)> {
+    /// Fires the watches of a path: those that fire once are removed. Their owners, in the order in which they
+    /// came.
+    pub(super) fn fire(&mut self, path: &str) -> Option<(Arc<str>, Vec<ConnId>)> {
         let hash = self.path_hash(path);
         let number = self.find_path(hash, path)?;
         let mut conns = Vec::new();
@@ -108,14 +149,61 @@ impl WatchTable {
         while next != NIL {
             let id = next;
             next = self.watches[id].of_path.after;
-            let watcher = &mut self.watchers[self.watches[id].watcher];
-            conns.push(watcher.conn);
-            unlink(&mut self.watches, &mut watcher.watches, id, OF_WATCHER);
-            self.drop_watch(id);
+            conns.push(self.watchers[self.watches[id].watcher].conn);
+            let kinds = self.watches[id].kinds.without(Kinds::ONCE);
+            if kinds.is_none() {
+                self.unlink_from_watcher(id);
+                unlink(&mut self.watches, &mut self.paths[number].watches, id, OF_PATH);
+                self.drop_watch(id);
+            } else {
+                self.set_kinds(id, kinds);
+            }
         }
-        self.path_index.remove(hash, number);
-        let path = self.paths.remove(number)?.path;
+        let path = Arc::clone(&self.paths[number].path);
+        self.drop_path_if_unwatched(number);
         Some((path, conns))
+    }
+
+    /// Who watches the whole subtree that begins at a path.
+    pub(super) fn of_subtree(&self, path: &str) -> impl Iterator<Item = ConnId> + '_ {
+        let number = self.find_path(self.path_hash(path), path);
+        let first = number.map_or(NIL, |number| self.paths[number].watches.first);
+        let after = |id: u32| self.watches[id].of_path.after;
+        let some = |id: u32| (id != NIL).then_some(id);
+        std::iter::successors(some(first), move |&id| some(after(id)))
+            .map(|id| &self.watches[id])
+            .filter(|watch| watch.kinds.intersects(Kinds::SUBTREE))
+            .map(|watch| self.watchers[watch.watcher].conn)
+    }
+
+    /// Whether anybody watches a subtree.
+    pub(super) fn has_subtrees(&self) -> bool {
+        self.subtrees > 0
+    }
+
+    /// Whether a connection watches a path in one of these ways.
+    pub(super) fn has(&self, path: &str, conn: ConnId, kinds: Kinds) -> bool {
+        let found = self.find_by_name(path, conn);
+        found.is_some_and(|id| self.watches[id].kinds.intersects(kinds))
+    }
+
+    /// Forgets these kinds of a watch; gives whether there was one of them.
+    pub(super) fn forget(&mut self, path: &str, conn: ConnId, kinds: Kinds) -> bool {
+        let found = self.find_by_name(path, conn);
+        let Some(id) = found.filter(|&id| self.watches[id].kinds.intersects(kinds)) else {
+            return false;
+        };
+        let left = self.watches[id].kinds.without(kinds);
+        if left.is_none() {
+            let path = self.watches[id].path;
+            self.unlink_from_watcher(id);
+            unlink(&mut self.watches, &mut self.paths[path].watches, id, OF_PATH);
+            self.drop_watch(id);
+            self.drop_path_if_unwatched(path);
+        } else {
+            self.set_kinds(id, left);
+        }
+        true
     }
 
     /// Forgets a connection and its watches.
@@ -128,13 +216,8 @@ impl WatchTable {
             let id = next;
             next = self.watches[id].of_watcher.after;
             let path = self.watches[id].path;
-            let list = &mut self.paths[path].watches;
-            unlink(&mut self.watches, list, id, OF_PATH);
-            if list.first == NIL {
-                let hash = self.path_hash(&self.paths[path].path);
-                self.path_index.remove(hash, path);
-                self.paths.remove(path);
-            }
+            unlink(&mut self.watches, &mut self.paths[path].watches, id, OF_PATH);
+            self.drop_path_if_unwatched(path);
             self.drop_watch(id);
         }
         self.watchers.remove(number);
@@ -190,7 +273,33 @@ impl WatchTable {
         })
     }
 
+    fn set_kinds(&mut self, id: u32, kinds: Kinds) {
+        let watch = &mut self.watches[id];
+        self.subtrees += usize::from(kinds.intersects(Kinds::SUBTREE));
+        self.subtrees -= usize::from(watch.kinds.intersects(Kinds::SUBTREE));
+        watch.kinds = kinds;
+    }
+
+    fn unlink_from_watcher(&mut self, id: u32) {
+        let watcher = self.watches[id].watcher;
+        unlink(
+            &mut self.watches,
+            &mut self.watchers[watcher].watches,
+            id,
+            OF_WATCHER,
+        );
+    }
+
+    fn drop_path_if_unwatched(&mut self, number: u32) {
+        if self.paths[number].watches.first == NIL {
+            let hash = self.path_hash(&self.paths[number].path);
+            self.path_index.remove(hash, number);
+            self.paths.remove(number);
+        }
+    }
+
     fn drop_watch(&mut self, id: u32) {
+        self.set_kinds(id, Kinds(0));
         if let Some(watch) = self.watches.remove(id) {
             self.watch_index
                 .remove(self.watch_hash(watch.path, watch.watcher), id);
@@ -202,12 +311,18 @@ impl WatchTable {
             .find(hash, |number| *self.paths[number].path == *path)
     }
 
-    fn find_watch(&self, hash: u32, path: u32, watcher: u32) -> bool {
+    fn find_by_name(&self, path: &str, conn: ConnId) -> Option<u32> {
+        let path = self.find_path(self.path_hash(path), path)?;
+        let watcher = *self.by_conn.get(&conn)?;
+        self.find_watch(self.watch_hash(path, watcher), path, watcher)
+    }
+
+    fn find_watch(&self, hash: u32, path: u32, watcher: u32) -> Option<u32> {
         let is_it = |id| {
             let watch = &self.watches[id];
             (watch.path, watch.watcher) == (path, watcher)
         };
-        self.watch_index.find(hash, is_it).is_some()
+        self.watch_index.find(hash, is_it)
     }
 
     fn path_hash(&self, path: &str) -> u32 {

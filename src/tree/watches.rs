@@ -1,6 +1,6 @@
 //! Watches: who waits for which change, and whom a change concerns. (WatchManager, DataTree)
 //!
-//! A watch fires once. Watches on data and on existence are one kind, watches on children another. They
+//! A watch fires once, but for those of 3.6 that stay until they are taken back. Watches on data and on existence are one kind, watches on children another. They
 //! belong to a connection and end with it. They name paths as the client wrote them: a watch on the empty
 //! path never fires, although that path names the root.
 //!
@@ -13,7 +13,8 @@ use std::sync::Arc;
 use super::apply::Change;
 use super::data_tree::DataTree;
 use super::path::split;
-use super::watch_table::WatchTable;
+use super::watch_table::{Kinds, WatchTable};
+use crate::proto::codes::WatcherType;
 use crate::proto::requests::SetWatches;
 use crate::proto::{ConnId, EventType};
 use crate::seeded_fault::SeededFault;
@@ -23,6 +24,15 @@ use crate::seeded_fault::SeededFault;
 pub struct WatchManager {
     data: WatchTable,
     children: WatchTable,
+}
+
+/// What a watch that stays is about. (AddWatchMode)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lasting {
+    /// The node and its children: all that watches which fire once could tell.
+    Node,
+    /// The node and everything below, each node by itself.
+    Subtree,
 }
 
 /// An event for one connection.
@@ -66,14 +76,41 @@ impl WatchManager {
     pub fn watch_data(&mut self, path: &str, watcher: ConnId) {
         if SeededFault::WatchSetAfterRead.on() {
             // No client can name such a path.
-            return self.data.add(&format!("late {path}"), watcher);
+            return self.data.add(&format!("late {path}"), watcher, Kinds::ONCE);
         }
-        self.data.add(path, watcher);
+        self.data.add(path, watcher, Kinds::ONCE);
     }
 
     /// Waits for a child more or less, and for the removal of the node itself.
     pub fn watch_children(&mut self, path: &str, watcher: ConnId) {
-        self.children.add(path, watcher);
+        self.children.add(path, watcher, Kinds::ONCE);
+    }
+
+    /// Sets a watch that stays. (DataTree.addWatch of 3.6)
+    pub fn watch_lastingly(&mut self, path: &str, lasting: Lasting, watcher: ConnId) {
+        match lasting {
+            Lasting::Node => {
+                self.data.add(path, watcher, Kinds::NODE);
+                self.children.add(path, watcher, Kinds::NODE);
+            }
+            // Who hears of each node of a subtree needs no word of its parent.
+            Lasting::Subtree => self.data.add(path, watcher, Kinds::SUBTREE),
+        }
+    }
+
+    /// Whether a connection has such a watch. (DataTree.containsWatcher of 3.9)
+    pub fn has(&self, path: &str, kind: WatcherType, watcher: ConnId) -> bool {
+        let [data, children] = kinds_of(kind);
+        let in_data = data.is_some_and(|kinds| self.data.has(path, watcher, kinds));
+        in_data || children.is_some_and(|kinds| self.children.has(path, watcher, kinds))
+    }
+
+    /// Takes such watches of a connection back; gives whether there were any. (DataTree.removeWatch of 3.9)
+    pub fn forget(&mut self, path: &str, kind: WatcherType, watcher: ConnId) -> bool {
+        let [data, children] = kinds_of(kind);
+        let in_data = data.is_some_and(|kinds| self.data.forget(path, watcher, kinds));
+        let in_children = children.is_some_and(|kinds| self.children.forget(path, watcher, kinds));
+        in_data || in_children
     }
 
     /// Forgets a connection.
@@ -87,15 +124,14 @@ impl WatchManager {
     pub fn trigger(&mut self, change: &Change, fired: &mut Vec<Fired>) {
         match change {
             Change::Created(path) => {
-                fire(self.data.take(path), EventType::NodeCreated, fired);
+                self.data_changed(path, EventType::NodeCreated, fired);
                 self.children_changed(path, fired);
             }
             Change::Deleted(path) => {
                 let told_from = fired.len();
-                fire(self.data.take(path), EventType::NodeDeleted, fired);
-                let mut told: Vec<ConnId> = fired[told_from..].iter().map(|event| event.watcher).collect();
-                told.sort_unstable();
-                let mut of_children = self.children.take(path);
+                self.data_changed(path, EventType::NodeDeleted, fired);
+                let told = sorted(&fired[told_from..]);
+                let mut of_children = self.children.fire(path);
                 if let Some((_, watchers)) = &mut of_children {
                     // Who watched both hears of the removal once.
                     watchers.retain(|watcher| told.binary_search(watcher).is_err());
@@ -104,8 +140,10 @@ impl WatchManager {
                 self.children_changed(path, fired);
             }
             Change::DataChanged(path) => {
-                let taken = self.data.take(path).filter(|_| !SeededFault::WatchLost.on());
-                fire(taken, EventType::NodeDataChanged, fired);
+                self.data_changed(path, EventType::NodeDataChanged, fired);
+                if SeededFault::WatchLost.on() {
+                    fired.clear();
+                }
                 if SeededFault::WatchSetAfterRead.on() {
                     self.set_what_is_late(path);
                 }
@@ -131,20 +169,20 @@ impl WatchManager {
             match tree.get(path).map(|node| node.stat().mzxid) {
                 None => tell(EventType::NodeDeleted, path),
                 Some(mzxid) if mzxid > since => tell(EventType::NodeDataChanged, path),
-                Some(_) => self.data.add(path, watcher),
+                Some(_) => self.data.add(path, watcher, Kinds::ONCE),
             }
         }
         for path in &request.exist {
             match tree.contains(path) {
                 true => tell(EventType::NodeCreated, path),
-                false => self.data.add(path, watcher),
+                false => self.data.add(path, watcher, Kinds::ONCE),
             }
         }
         for path in &request.child {
             match tree.get(path).map(|node| node.stat().pzxid) {
                 None => tell(EventType::NodeDeleted, path),
                 Some(pzxid) if pzxid > since => tell(EventType::NodeChildrenChanged, path),
-                Some(_) => self.children.add(path, watcher),
+                Some(_) => self.children.add(path, watcher, Kinds::ONCE),
             }
         }
     }
@@ -182,9 +220,28 @@ impl WatchManager {
 
     /// See [`SeededFault::WatchSetAfterRead`].
     fn set_what_is_late(&mut self, path: &str) {
-        let late = self.data.take(&format!("late {path}"));
+        let late = self.data.fire(&format!("late {path}"));
         let watchers = late.into_iter().flat_map(|(_, watchers)| watchers);
-        watchers.for_each(|watcher| self.data.add(path, watcher));
+        watchers.for_each(|watcher| self.data.add(path, watcher, Kinds::ONCE));
+    }
+
+    /// Tells those who watch the node, then those who watch a subtree that it is in.
+    fn data_changed(&mut self, path: &Arc<str>, kind: EventType, fired: &mut Vec<Fired>) {
+        let told_from = fired.len();
+        fire(self.data.fire(path), kind, fired);
+        if !self.data.has_subtrees() {
+            return;
+        }
+        let mut told = sorted(&fired[told_from..]);
+        for above in ancestors(path) {
+            for watcher in self.data.of_subtree(above) {
+                if let Err(place) = told.binary_search(&watcher) {
+                    told.insert(place, watcher);
+                    let path = Arc::clone(path);
+                    fired.push(Fired { watcher, kind, path });
+                }
+            }
+        }
     }
 
     fn children_changed(&mut self, path: &str, fired: &mut Vec<Fired>) {
@@ -193,8 +250,38 @@ impl WatchManager {
             Some((parent, _)) => parent,
             None => return,
         };
-        fire(self.children.take(parent), EventType::NodeChildrenChanged, fired);
+        fire(self.children.fire(parent), EventType::NodeChildrenChanged, fired);
     }
+}
+
+/// In which table which kinds of watches are meant: of data, of children.
+fn kinds_of(kind: WatcherType) -> [Option<Kinds>; 2] {
+    match kind {
+        WatcherType::Data => [Some(Kinds::ONCE), None],
+        WatcherType::Children => [None, Some(Kinds::ONCE)],
+        WatcherType::Persistent => [Some(Kinds::NODE), Some(Kinds::NODE)],
+        WatcherType::PersistentRecursive => [Some(Kinds::SUBTREE), None],
+        WatcherType::Any => [Some(Kinds::ALL), Some(Kinds::ALL)],
+    }
+}
+
+/// The nodes above one, the nearest first, the root last.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(parent_of(path), |above| parent_of(above))
+}
+
+fn parent_of(path: &str) -> Option<&str> {
+    match path.rfind('/')? {
+        0 if path.len() > 1 => Some("/"),
+        0 => None,
+        slash => Some(&path[..slash]),
+    }
+}
+
+fn sorted(told: &[Fired]) -> Vec<ConnId> {
+    let mut told: Vec<ConnId> = told.iter().map(|event| event.watcher).collect();
+    told.sort_unstable();
+    told
 }
 
 fn fire(taken: Option<(Arc<str>, Vec<ConnId>)>, kind: EventType, fired: &mut Vec<Fired>) {
@@ -306,6 +393,72 @@ mod tests {
         assert_eq!(watches.figures(), figures(1, 0, 0));
         watches.remove(B);
         assert_eq!(watches.figures(), figures(0, 0, 0));
+    }
+
+    #[test]
+    fn a_lasting_watch_on_a_node_tells_all_that_happens_to_it_and_its_children() {
+        let mut watches = WatchManager::new();
+        watches.watch_lastingly("/a", Lasting::Node, A);
+        watches.watch_data("/a", A);
+        watches.watch_children("/a", A);
+        for _ in 0..2 {
+            let told = trigger(&mut watches, Change::DataChanged("/a".into()));
+            assert_eq!(told, [event(A, EventType::NodeDataChanged, "/a")]);
+            let told = trigger(&mut watches, Change::Created("/a/b".into()));
+            assert_eq!(told, [event(A, EventType::NodeChildrenChanged, "/a")]);
+            let told = trigger(&mut watches, Change::Deleted("/a".into()));
+            assert_eq!(told, [event(A, EventType::NodeDeleted, "/a")]);
+        }
+        assert_eq!(watches.count(), 2);
+        watches.remove(A);
+        assert_eq!(watches.count(), 0);
+    }
+
+    #[test]
+    fn a_watch_on_a_subtree_tells_of_each_node_in_it_once() {
+        let mut watches = WatchManager::new();
+        watches.watch_lastingly("/a", Lasting::Subtree, A);
+        watches.watch_lastingly("/", Lasting::Subtree, A);
+        watches.watch_lastingly("/", Lasting::Subtree, B);
+        watches.watch_data("/a/b", B);
+        for _ in 0..2 {
+            let mut told = trigger(&mut watches, Change::Created("/a/b".into()));
+            told.sort_by_key(|event| event.0);
+            let created = |watcher| event(watcher, EventType::NodeCreated, "/a/b");
+            assert_eq!(told, [created(A), created(B)]);
+        }
+        let told = trigger(&mut watches, Change::Deleted("/ab".into()));
+        assert_eq!(told.len(), 2);
+        watches.remove(A);
+        assert!(watches.forget("/", WatcherType::PersistentRecursive, B));
+        assert_eq!(trigger(&mut watches, Change::Created("/a/b".into())), []);
+        assert_eq!(watches.count(), 0);
+    }
+
+    #[test]
+    fn watches_are_found_and_taken_back_by_kind() {
+        use WatcherType::*;
+        let mut watches = WatchManager::new();
+        watches.watch_data("/a", A);
+        watches.watch_lastingly("/a", Lasting::Node, A);
+        watches.watch_lastingly("/a", Lasting::Subtree, A);
+        let has = |watches: &WatchManager| {
+            WatcherType::ALL
+                .iter()
+                .copied()
+                .filter(|&kind| watches.has("/a", kind, A))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(has(&watches), [Data, Any, Persistent, PersistentRecursive]);
+        assert!(!watches.has("/a", Any, B) && !watches.has("/b", Any, A));
+        assert!(!watches.forget("/a", Children, A));
+        assert!(watches.forget("/a", Persistent, A));
+        assert!(!watches.forget("/a", Persistent, A));
+        assert_eq!(has(&watches), [Data, Any, PersistentRecursive]);
+        watches.watch_children("/a", A);
+        assert!(watches.forget("/a", Any, A));
+        assert_eq!((has(&watches), watches.count()), (vec![], 0));
+        assert!(!watches.data.has_subtrees());
     }
 
     #[test]

@@ -9,6 +9,7 @@
 # directory, $OXKEEPER_PEERS (default: ${XDG_CACHE_HOME:-$HOME/.cache}/oxkeeper-peers):
 #
 #   jars/          class path of the Java 3.4.14 server, client and Curator
+#   jars-3.9/      the same of Java 3.9.3 and Curator 5.7.1
 #   kazoo-2.11.0/  kazoo's source archive, unpacked
 #   venv/          Python with kazoo and the test dependencies
 set -euo pipefail
@@ -21,6 +22,15 @@ JARS=(
     curator-client-2.13.0 curator-framework-2.13.0 curator-recipes-2.13.0
     guava-14.0.1
 )
+PYSPARK_NEWER=4.0.0   # the archive that carries ZooKeeper 3.9.3 and Curator 5.7.1
+NEWER_JARS=(
+    zookeeper-3.9.3 zookeeper-jute-3.9.3 curator-client-5.7.1 curator-framework-5.7.1 curator-recipes-5.7.1
+    guava-33.4.0-jre failureaccess-1.0.2 slf4j-api-2.0.16 commons-cli-1.9.0 commons-io-2.18.0
+    metrics-core-4.2.30 snappy-java-1.1.10.7 jline-2.14.6 audience-annotations-0.12.0
+    netty-buffer-4.1.118.Final netty-codec-4.1.118.Final netty-common-4.1.118.Final
+    netty-handler-4.1.118.Final netty-resolver-4.1.118.Final netty-transport-4.1.118.Final
+    netty-transport-native-unix-common-4.1.118.Final netty-transport-classes-epoll-4.1.118.Final
+)
 
 main() {
     mkdir -p "$PEERS"
@@ -29,7 +39,8 @@ main() {
     flock 9
     system_packages
     python_environment
-    java_jars
+    java_jars jars "$PYSPARK" "${JARS[@]}"
+    java_jars jars-3.9 "$PYSPARK_NEWER" "${NEWER_JARS[@]}"
     kazoo_sources
     echo "The peers are ready in $PEERS."
 }
@@ -82,19 +93,22 @@ pip() {
     "$PEERS/venv/bin/python" -m pip --quiet --disable-pip-version-check "$@"
 }
 
+# java_jars <directory> <version of pyspark> <jar>...
 java_jars() {
-    local jar missing= members=("${JARS[@]/#/pyspark-$PYSPARK/deps/jars/}")
-    for jar in "${JARS[@]}"; do
-        [ -s "$PEERS/jars/$jar.jar" ] || missing=1
+    local jar missing= directory="$PEERS/$1" version="$2" archive
+    shift 2
+    for jar in "$@"; do
+        [ -s "$directory/$jar.jar" ] || missing=1
     done
     [ -z "$missing" ] && return
-    source_archive pyspark "$PYSPARK"
-    rm -rf "$PEERS/jars.part" "$PEERS/jars"
-    mkdir "$PEERS/jars.part"
-    tar -xzf "$PEERS/archives/pyspark-$PYSPARK.tar.gz" -C "$PEERS/jars.part" --strip-components=3 \
-        "${members[@]/%/.jar}"
-    mv "$PEERS/jars.part" "$PEERS/jars"
-    rm -f "$PEERS/archives/pyspark-$PYSPARK.tar.gz"
+    source_archive pyspark "$version"
+    archive="$PEERS/archives/pyspark-$version.tar.gz"
+    local members=("${@/#/pyspark-$version/deps/jars/}")
+    rm -rf "$directory.part" "$directory"
+    mkdir "$directory.part"
+    tar -xzf "$archive" -C "$directory.part" --strip-components=3 "${members[@]/%/.jar}"
+    mv "$directory.part" "$directory"
+    rm -f "$archive"
 }
 
 kazoo_sources() {

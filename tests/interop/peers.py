@@ -31,7 +31,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
-KINDS = ("java", "oxkeeper")
+KINDS = ("java", "oxkeeper", "java-3.9")
 PEERS = pathlib.Path(
     os.environ.get("OXKEEPER_PEERS")
     or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -125,6 +125,12 @@ class Server:
         if self.kind == "java":
             command = [str(HERE / "java-server.sh"), str(self.config_path)]
             environment["JVMFLAGS"] = " ".join(flags)
+        elif self.kind == "java-3.9":
+            flags += ["-Dzookeeper.admin.enableServer=false", "-Dzookeeper.extendedTypesEnabled=true"]
+            flags += ["-Dzookeeper.4lw.commands.whitelist=*"]
+            command = java_3_9_command(
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain", [str(self.config_path)], flags
+            )
         else:
             command = [oxkeeper_binary()] + flags + ["server", str(self.config_path)]
         with open(self.log_path, "ab") as log:
@@ -149,7 +155,7 @@ class Server:
     def stop(self):
         """SIGTERM. Java has no handler for it; oxkeeper ends in order."""
         code = self._end(signal.SIGTERM)
-        wanted = 143 if self.kind == "java" else 0
+        wanted = 0 if self.kind == "oxkeeper" else 143
         assert code == wanted, f"{self.kind} ended with {code} on SIGTERM:\n{self.log_tail()}"
 
     def kill(self):
@@ -287,6 +293,20 @@ def java_command(main_class, arguments, class_path=()):
         f"-Djdk.net.hosts.file={_hosts_file()}", f"-Dlog4j.configuration=file:{_quiet_log4j()}",
         "-cp", ":".join(list(class_path) + [java_class_path()]), main_class,
     ] + list(arguments)
+
+
+def java_3_9_command(main_class, arguments, flags=(), class_path=()):
+    """The command that runs a class of ZooKeeper 3.9.3, or of yours with its jars."""
+    return [
+        "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Dfile.encoding=UTF-8",
+    ] + list(flags) + ["-cp", ":".join(list(class_path) + [java_3_9_class_path()]), main_class] + list(arguments)
+
+
+def java_3_9_class_path():
+    """3.9.3 and Curator 5.7.1, which log nothing: there is no back end for slf4j among them."""
+    peers = os.environ.get("OXKEEPER_PEERS")
+    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return f"{peers or pathlib.Path(cache) / 'oxkeeper-peers'}/jars-3.9/*"
 
 
 def java_class_path():

@@ -1,0 +1,356 @@
+#!/usr/bin/env python3
+"""The operations that clients of 3.5 to 3.9 ask for, on Java 3.9.3 and on oxkeeper.
+
+    newer_operations.py [one [other]]     kinds of server, default: java-3.9 oxkeeper
+    newer_operations.py --show java-3.9   prints the answers of one server
+
+Every case is a function below; what its requests are answered, events included,
+must be the same on both servers. Times are left out, and zxids are counted from
+the case's first.
+"""
+
+import struct
+import sys
+
+import peers
+import wire
+from wire import EPHEMERAL, READ_ACL, SEQUENTIAL
+
+CREATE, DELETE, GET_DATA, SET_DATA, GET_CHILDREN, CHECK, MULTI = 1, 2, 4, 5, 8, 13, 14
+CREATE2, CHECK_WATCHES, REMOVE_WATCHES, MULTI_READ = 15, 17, 18, 22
+GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, SET_WATCHES2, ADD_WATCH, WHO_AM_I = 103, 104, 105, 106, 107
+CHILDREN, DATA, ANY = 1, 2, 3
+NODE, SUBTREE = 0, 1
+
+
+class Newer(wire.Client):
+    """A client that says what it is answered as text."""
+
+    def __init__(self, port, lines):
+        super().__init__(port, 30000)
+        self.lines = lines
+
+    def ask(self, what, operation, body=b"", read=lambda reader: ""):
+        try:
+            reader = self._call(operation, body, what)
+            answer = read(reader)
+            rest = reader.data[reader.at :]
+            line = f"{answer} {rest.hex()}".strip()
+        except wire.Refused as refused:
+            line = f"error {refused.code}"
+        except ConnectionError:
+            line = "closed"
+        self.lines.append(f"{what}: {line}")
+        self.tell_events()
+
+    def tell_events(self):
+        """Events that came before the answer, sorted: Java keeps no order among tables."""
+        self.lines += sorted(f"  event {kind} state {state} {path}" for kind, state, path in self.events)
+        self.events.clear()
+
+    def settle(self):
+        self.ping()
+        self.tell_events()
+
+
+def stat(reader):
+    """A stat without times and zxids."""
+    found = reader.stat()
+    same = found.czxid == found.mzxid, found.mzxid == found.pzxid
+    return (
+        f"[{same} v{found.version} cv{found.cversion} av{found.aversion}"
+        f" {'ephemeral' if found.ephemeral_owner else 'stays'} {found.data_length}B {found.num_children}]"
+    )
+
+
+def path_and_stat(reader):
+    return f"{reader.string()} {stat(reader)}"
+
+
+def create_body(path, data=b"", acl=None, flags=0):
+    return wire._create(path, data, acl, flags)
+
+
+def path_and(path, number):
+    return wire._string(path) + struct.pack(">i", number)
+
+
+def create2(client, lines):
+    """The stat of what was made, and the errors of a create."""
+    client.ask("plain", CREATE2, create_body("/a", b"data"), path_and_stat)
+    client.ask("again", CREATE2, create_body("/a"))
+    client.ask("no parent", CREATE2, create_body("/no/parent"))
+    client.ask("ephemeral", CREATE2, create_body("/a/e", b"", None, EPHEMERAL), path_and_stat)
+    client.ask("below it", CREATE2, create_body("/a/e/x"))
+    for _ in range(2):
+        client.ask("sequential", CREATE2, create_body("/a/s-", b"12", None, SEQUENTIAL), path_and_stat)
+    client.ask("both", CREATE2, create_body("/a/b-", b"", None, EPHEMERAL | SEQUENTIAL), path_and_stat)
+    client.ask("null data", CREATE2, create_body("/n", None), path_and_stat)
+    client.ask("empty ACL", CREATE2, create_body("/x", b"", []))
+    client.ask("bad path", CREATE2, create_body("/x//y"))
+    client.ask("read only", CREATE2, create_body("/r", b"", READ_ACL), path_and_stat)
+    client.ask("not allowed", CREATE2, create_body("/r/x"))
+    client.ask("short", CREATE2, b"\0\0")
+
+
+def multi_results(reader):
+    results = []
+    while True:
+        kind, done, error = reader._take_all(">i?i")
+        if done:
+            return f"{results} end {kind} {error}"
+        if kind == -1:
+            results.append(("error", error, reader.integer()))
+        elif kind == CREATE:
+            results.append(("create", reader.string()))
+        elif kind == CREATE2:
+            results.append(("create2", path_and_stat(reader)))
+        elif kind == SET_DATA:
+            results.append(("set", stat(reader)))
+        elif kind == GET_CHILDREN:
+            results.append(("children", sorted(reader.strings())))
+        elif kind == GET_DATA:
+            results.append(("data", reader.buffer(), stat(reader)))
+        else:
+            results.append((kind, error))
+
+
+def parts(*operations):
+    head = b"".join(struct.pack(">i?i", number, False, -1) + body for number, body in operations)
+    return head + struct.pack(">i?i", -1, True, -1)
+
+
+def create2_in_multi(client, lines):
+    client.ask(
+        "mixed",
+        MULTI,
+        parts(
+            (CREATE2, create_body("/m", b"x")),
+            (CREATE, create_body("/m/1")),
+            (CREATE2, create_body("/m/s-", b"abc", None, SEQUENTIAL)),
+            (SET_DATA, wire._string("/m") + wire._buffer(b"12345") + struct.pack(">i", 0)),
+            (CHECK, path_and("/m", 1)),
+            (DELETE, path_and("/m/1", -1)),
+        ),
+        multi_results,
+    )
+    client.ask(
+        "one part fails",
+        MULTI,
+        parts((CREATE2, create_body("/f")), (CREATE2, create_body("/m")), (CREATE2, create_body("/g"))),
+        multi_results,
+    )
+    client.ask("nothing was made", GET_CHILDREN, wire._string("/m") + b"\0", lambda r: sorted(r.strings()))
+
+
+def multi_read(client, lines):
+    client.create("/m", b"data")
+    client.create("/m/a")
+    client.create("/m/b")
+    client.create("/hidden", b"", [(31, "digest", "somebody:else")])
+    get = lambda path: (GET_DATA, wire._string(path) + b"\0")
+    children = lambda path: (GET_CHILDREN, wire._string(path) + b"\0")
+    client.ask("some", MULTI_READ, parts(get("/m"), children("/m"), get("/none"), get("/hidden"), children("/m/a")), multi_results)
+    client.ask("none", MULTI_READ, parts(), multi_results)
+    client.ask("a write", MULTI_READ, parts(get("/m"), (CREATE, create_body("/w"))))
+    client.ask("cut", MULTI_READ, parts(get("/m"))[:-3])
+    watched = (GET_DATA, wire._string("/m") + b"\1")
+    client.ask("sets no watch", MULTI_READ, parts(watched), multi_results)
+    client.set("/m", b"new")
+    client.settle()
+
+
+def watches(client, lines):
+    """checkWatches and removeWatches, kind by kind."""
+    client.create("/w")
+    for kind in (CHILDREN, DATA, ANY):
+        client.ask(f"check without {kind}", CHECK_WATCHES, path_and("/w", kind))
+        client.ask(f"remove without {kind}", REMOVE_WATCHES, path_and("/w", kind))
+    for set_them in ((DATA,), (CHILDREN,), (DATA, CHILDREN)):
+        for kind in (CHILDREN, DATA, ANY):
+            if DATA in set_them:
+                client.exists("/w", watch=True)
+            if CHILDREN in set_them:
+                client.children("/w", watch=True)
+            client.ask(f"check {kind} of {set_them}", CHECK_WATCHES, path_and("/w", kind))
+            client.ask(f"remove {kind} of {set_them}", REMOVE_WATCHES, path_and("/w", kind))
+            client.ask(f"check {kind} of {set_them} then", CHECK_WATCHES, path_and("/w", kind))
+            client.ask("what is left", REMOVE_WATCHES, path_and("/w", ANY))
+    client.set("/w", b"silent")
+    client.create("/w/child")
+    client.settle()
+    client.ask("bad kind", CHECK_WATCHES, path_and("/w", 9))
+    client.ask("bad kind", REMOVE_WATCHES, path_and("/w", 0))
+    client.exists("/later", watch=True)
+    client.ask("of what is not there", REMOVE_WATCHES, path_and("/later", DATA))
+    client.create("/later")
+    client.settle()
+
+
+def persistent(client, lines):
+    client.create("/p")
+    client.ask("add", ADD_WATCH, path_and("/p", NODE))
+    client.ask("add again", ADD_WATCH, path_and("/p", NODE))
+    client.ask("bad mode", ADD_WATCH, path_and("/p", 7))
+    for round_ in range(2):
+        client.set("/p", b"x")
+        client.settle()
+        client.create("/p/c")
+        client.settle()
+        client.set("/p/c", b"x")
+        client.settle()
+        client.delete("/p/c")
+        client.settle()
+    client.exists("/p", watch=True)
+    client.children("/p", watch=True)
+    client.delete("/p")
+    client.settle()
+    client.create("/p")
+    client.settle()
+    client.ask("check any", CHECK_WATCHES, path_and("/p", ANY))
+    client.ask("check data", CHECK_WATCHES, path_and("/p", DATA))
+    client.ask("remove data", REMOVE_WATCHES, path_and("/p", DATA))
+    client.ask("remove any", REMOVE_WATCHES, path_and("/p", ANY))
+    client.set("/p", b"silent")
+    client.settle()
+
+
+def recursive(client, lines):
+    client.create("/r")
+    client.ask("add", ADD_WATCH, path_and("/r", SUBTREE))
+    for round_ in range(2):
+        client.create("/r/a")
+        client.create("/r/a/b")
+        client.set("/r/a/b", b"x")
+        client.settle()
+        client.delete("/r/a/b")
+        client.delete("/r/a")
+        client.set("/r", b"x")
+        client.settle()
+    client.create("/rest")
+    client.settle()
+    client.ask("also the node", ADD_WATCH, path_and("/r", NODE))
+    client.create("/r/c")
+    client.settle()
+    client.children("/r", watch=True)
+    client.exists("/r/c", watch=True)
+    client.delete("/r/c")
+    client.settle()
+    client.ask("the root", ADD_WATCH, path_and("/", SUBTREE))
+    client.create("/r/d")
+    client.delete("/rest")
+    client.settle()
+    client.ask("remove the root's", REMOVE_WATCHES, path_and("/", ANY))
+    client.ask("remove", REMOVE_WATCHES, path_and("/r", ANY))
+    client.create("/r/e")
+    client.settle()
+
+
+def set_watches2(client, lines):
+    strings = lambda *paths: struct.pack(">i", len(paths)) + b"".join(map(wire._string, paths))
+    client.create("/old")
+    client.create("/old/child")
+    since = client.zxid
+    client.create("/new")
+    client.set("/old", b"x")
+    body = lambda zxid: (
+        struct.pack(">q", zxid)
+        + strings("/old", "/new", "/gone") + strings("/new", "/not yet") + strings("/old", "/gone2")
+        + strings("/old", "/persistent") + strings("/new", "/recursive")
+    )
+    client.ask("set", SET_WATCHES2, body(since))
+    for path in ("/persistent", "/recursive", "/recursive/deep", "/not yet", "/old/x", "/new/x"):
+        client.create(path)
+        client.settle()
+    client.set("/old", b"again")
+    client.set("/old/child", b"again")
+    client.set("/new", b"again")
+    client.settle()
+    client.ask("cut", SET_WATCHES2, body(since)[:40])
+
+
+def ephemerals(client, lines):
+    client.create("/e")
+    for name in ("/e/1", "/e/2", "/eel", "/other"):
+        client.create(name, b"", None, EPHEMERAL)
+    paths = lambda reader: sorted(reader.strings())
+    for prefix in ("/", "", "  ", "/e", "/e/", "/none", "e", None):
+        body = wire._buffer(None) if prefix is None else wire._string(prefix)
+        client.ask(f"below {prefix!r}", GET_EPHEMERALS, body, paths)
+
+
+def all_children_number(client, lines):
+    client.create("/n")
+    client.create("/n2")
+    for path in ("/n/a", "/n/b", "/n/a/1", "/n/a/2", "/n/a/2/x"):
+        client.create(path)
+    client.create("/closed", b"", [(31, "digest", "somebody:else")])
+    for path in ("/n", "/n/a", "/n/a/2/x", "/none", "/closed", "/n2"):
+        client.ask(path, GET_ALL_CHILDREN_NUMBER, wire._string(path), lambda reader: reader.integer())
+
+
+def who_am_i(client, lines):
+    infos = lambda reader: sorted((reader.string(), reader.string()) for _ in range(reader.integer()))
+    client.ask("at first", WHO_AM_I, b"", infos)
+    client.auth("digest", b"user:secret")
+    client.auth("digest", b"other:secret")
+    client.ask("with digests", WHO_AM_I, b"", infos)
+
+
+CASES = [
+    create2, create2_in_multi, multi_read, watches, persistent, recursive, set_watches2, ephemerals,
+    all_children_number, who_am_i,
+]
+
+
+def record(kind):
+    """(name, answers) of each case, each on a server of its own data."""
+    with peers.Server(kind, peers.temporary_directory("data")) as server:
+        for case in CASES:
+            lines = []
+            client = Newer(server.port, lines)
+            try:
+                case(client, lines)
+            except (ConnectionError, wire.Refused, AssertionError) as error:
+                lines.append(f"ended by {error!r}")
+            yield case.__name__, lines
+            tidy_up(server.port)
+
+
+def tidy_up(port):
+    with_rights = wire.Client(port)
+    def remove(path):
+        for name in with_rights.children(path):
+            child = f"{path.rstrip('/')}/{name}"
+            if child != "/zookeeper":
+                try:
+                    remove(child)
+                    with_rights.delete(child)
+                except wire.Refused:
+                    pass
+    remove("/")
+    with_rights.abandon()
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--show"]:
+        for name, lines in record(arguments[1]):
+            print(f"{name}:", *lines, sep="\n    ")
+        return 0
+    one, other = (arguments + ["java-3.9", "oxkeeper"][len(arguments) :])[:2]
+    passed = failed = 0
+    for (name, wanted), (_, found) in zip(record(one), record(other)):
+        length = max(len(wanted), len(found))
+        pairs = zip(wanted + [None] * (length - len(wanted)), found + [None] * (length - len(found)))
+        wrong = [(w, f) for w, f in pairs if w != f]
+        passed += length - len(wrong)
+        failed += len(wrong)
+        for w, f in wrong[:8]:
+            print(f"FAILED {name}:\n  {one}: {w}\n  {other}: {f}")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
