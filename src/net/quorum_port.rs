@@ -333,11 +333,17 @@ impl Dialer {
             let Some(&pause_ms) = pauses.next() else {
                 return Err(error);
             };
-            log::warn!(
-                "Unexpected exception, tries={}, connecting to {}:{}: {error}",
-                PAUSES_MS.len() - pauses.len() - 1,
-                self.host,
-                self.port
+            let tries = PAUSES_MS.len() - pauses.len() - 1;
+            // The first ones are no news: this server may have heard of the decision before the leader.
+            let level = if tries < QUICK_TRIES {
+                log::Level::Debug
+            } else {
+                log::Level::Warn
+            };
+            let (host, port) = (&self.host, self.port);
+            log::log!(
+                level,
+                "Unexpected exception, tries={tries}, connecting to {host}:{port}: {error}"
             );
             // Nobody sends: what comes is the end, or the time for the next attempt.
             let waited = self.stopped.recv_timeout(Duration::from_millis(pause_ms));
@@ -367,6 +373,8 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Between the attempts to reach the leader.
-const PAUSES_MS: [u64; 6] = [100, 300, 600, 1_000, 1_000, 1_000];
+const PAUSES_MS: [u64; 11] = [2, 4, 8, 16, 30, 60, 280, 600, 1_000, 1_000, 1_000];
+/// So many attempts fail without a word.
+const QUICK_TRIES: usize = 5;
 /// How long a thread may take to end once its socket is shut.
 const LONGEST_END: Duration = Duration::from_secs(5);

@@ -26,7 +26,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::auth::Auth;
@@ -84,6 +84,7 @@ pub struct Chain {
     pub expiry: Address<Infallible>,
     /// Its threads.
     pub crew: Crew,
+    ended: Arc<AtomicBool>,
 }
 
 /// The chain of a leader.
@@ -113,9 +114,16 @@ pub struct LeaderLinks {
 }
 
 impl Chain {
-    /// Ends it: each stage drains its inbox and thereby closes the next. Names those that did not end in time.
+    /// Ends it: each stage drains its inbox and thereby closes the next; a snapshot that is being written is
+    /// given up. Names those that did not end in time.
     pub fn end(self) -> Vec<String> {
-        let Chain { first, expiry, crew } = self;
+        let Chain {
+            first,
+            expiry,
+            crew,
+            ended,
+        } = self;
+        ended.store(true, Ordering::Release);
         drop((first, expiry));
         crew.join(LONGEST_END)
     }
@@ -167,11 +175,7 @@ pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
     work.start_tracker(expiry_inbox, &first);
     work.start_prep(prep_inbox, to_sync);
     work.start_sync(log, sync_inbox, to_final);
-    Chain {
-        first,
-        expiry,
-        crew: work.start_final(final_inbox),
-    }
+    work.start_final(final_inbox, first, expiry)
 }
 
 /// Starts the chain of a leader.
@@ -197,11 +201,7 @@ pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLi
         CommitProcessor::new(Commit::of_leader(), to_final),
     );
     LeaderChain {
-        chain: Chain {
-            first,
-            expiry,
-            crew: work.start_final(final_inbox),
-        },
+        chain: work.start_final(final_inbox, first, expiry),
         commits: to_commit,
     }
 }
@@ -264,11 +264,7 @@ fn start_learner<R: Runtime>(
     let commit = CommitProcessor::new(Commit::of_learner(), to_final);
     work.start("CommitProcessor", commit_inbox, commit);
     LearnerChain {
-        chain: Chain {
-            first,
-            expiry,
-            crew: work.start_final(final_inbox),
-        },
+        chain: work.start_final(final_inbox, first, expiry),
         commits,
         log: to_sync,
     }
@@ -279,6 +275,7 @@ struct Work<'a, R> {
     runtime: &'a R,
     parts: CommonParts,
     crew: Crew,
+    ended: Arc<AtomicBool>,
 }
 
 /// What more than one stage is built from.
@@ -315,6 +312,7 @@ impl<'a, R: Runtime> Work<'a, R> {
             runtime,
             parts: common,
             crew: Crew::new(),
+            ended: Arc::new(AtomicBool::new(false)),
         };
         (work, parts.log)
     }
@@ -351,8 +349,10 @@ impl<'a, R: Runtime> Work<'a, R> {
             Arc::clone(&parts.disk),
             parts.dirs.clone(),
             Arc::clone(&snapshot_busy),
+            Arc::clone(&self.ended),
         );
         let links = SyncLinks {
+            database: Arc::clone(&parts.database),
             next,
             snapshots: to_snapshot,
             snapshot_busy,
@@ -365,8 +365,13 @@ impl<'a, R: Runtime> Work<'a, R> {
             .start(&mut self.crew, "Snapshot Thread", snapshot_inbox, snapshot);
     }
 
-    /// The last stage; gives all threads.
-    fn start_final(mut self, inbox: Inbox<Vec<Prepared>>) -> Crew {
+    /// The last stage; gives the whole.
+    fn start_final(
+        mut self,
+        inbox: Inbox<Vec<Prepared>>,
+        first: Address<Vec<Request>>,
+        expiry: Address<Infallible>,
+    ) -> Chain {
         let last = FinalRequestProcessor::new(FinalLinks {
             database: Arc::clone(&self.parts.database),
             sessions: Arc::clone(&self.parts.sessions),
@@ -374,7 +379,12 @@ impl<'a, R: Runtime> Work<'a, R> {
             clients: self.parts.clients.clone(),
         });
         self.start("FinalRequestProcessor", inbox, last);
-        self.crew
+        Chain {
+            first,
+            expiry,
+            crew: self.crew,
+            ended: self.ended,
+        }
     }
 }
 

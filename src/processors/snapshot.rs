@@ -17,21 +17,26 @@ pub struct SnapshotStage {
     disk: Arc<dyn Disk>,
     dirs: Dirs,
     busy: Arc<AtomicBool>,
+    /// Set when the chain ends: nobody waits for a snapshot of gigabytes then.
+    ended: Arc<AtomicBool>,
 }
 
 impl SnapshotStage {
-    /// A stage that writes `database` to `dirs`, and clears `busy` after each snapshot.
+    /// A stage that writes `database` to `dirs`, and clears `busy` after each snapshot. Once `ended` is set it
+    /// leaves off.
     pub fn new(
         database: Arc<Database>,
         disk: Arc<dyn Disk>,
         dirs: Dirs,
         busy: Arc<AtomicBool>,
+        ended: Arc<AtomicBool>,
     ) -> SnapshotStage {
         SnapshotStage {
             database,
             disk,
             dirs,
             busy,
+            ended,
         }
     }
 }
@@ -40,11 +45,18 @@ impl Stage for SnapshotStage {
     type In = TakeSnapshot;
 
     fn step(&mut self, _now: Now, TakeSnapshot: TakeSnapshot) -> Flow {
-        let written = self.database.snapshot(Arc::clone(&self.disk), &self.dirs);
+        let is_wanted = || !self.ended.load(Ordering::Acquire);
+        let written = self
+            .database
+            .snapshot(Arc::clone(&self.disk), &self.dirs, is_wanted);
         self.busy.store(false, Ordering::Release);
         match written {
-            Ok(path) => {
+            Ok(Some(path)) => {
                 log::debug!("Snapshot written: {}", path.display());
+                Flow::Go
+            }
+            Ok(None) => {
+                log::info!("The snapshot is given up, as this server's role ends");
                 Flow::Go
             }
             Err(error) => Flow::Halt(Halt::new(ExitCode::Snapshot, error.to_string())),

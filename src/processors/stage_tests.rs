@@ -12,7 +12,8 @@ use crate::proto::{ConnId, Decode, Encode, ErrorCode, OpCode, Reader, SessionId,
 use crate::request::{ClientLetter, Clients, Origin, Outcome, Prepared, Replies, Request, Sessions, Status};
 use crate::runtime::mem_disk::Fault;
 use crate::runtime::{ExitCode, Flow, Inbox, MemDisk, Now, OsClock, Stage};
-use crate::storage::{Database, Dirs, LogOptions, LogWriter, RecoveryOptions, recover};
+use crate::storage::{CommittedLog, Database, Dirs, LogOptions, LogWriter, RecoveryOptions, recover};
+use crate::tree::DataTree;
 
 use super::final_processor::{FinalLinks, FinalRequestProcessor};
 use super::sync::{SyncLinks, SyncRequestProcessor, SyncRules, TakeSnapshot};
@@ -110,6 +111,7 @@ impl SyncScript {
         let (to_snapshots, snapshots) = Inbox::new();
         let busy = Arc::new(AtomicBool::new(false));
         let links = SyncLinks {
+            database: Arc::new(Database::new(DataTree::new(), CommittedLog::new(1))),
             next: to_next,
             snapshots: to_snapshots,
             snapshot_busy: Arc::clone(&busy),

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::request::{Prepared, Status};
 use crate::runtime::{Address, Clock, ExitCode, Flow, Halt, Now, Stage};
-use crate::storage::{LogWriter, StorageError};
+use crate::storage::{Database, LogWriter, StorageError};
 
 /// Asks the snapshot stage for a snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,7 @@ pub struct SyncRules {
 pub struct SyncRequestProcessor {
     rules: SyncRules,
     log: LogWriter,
+    database: Arc<Database>,
     next: Address<Vec<Prepared>>,
     snapshots: Address<TakeSnapshot>,
     snapshot_busy: Arc<AtomicBool>,
@@ -45,6 +46,8 @@ pub struct SyncRequestProcessor {
 
 /// What a sync stage is connected to.
 pub struct SyncLinks {
+    /// Is told what has gone to the log.
+    pub database: Arc<Database>,
     /// Takes what is safe.
     pub next: Address<Vec<Prepared>>,
     /// Takes snapshots.
@@ -61,6 +64,7 @@ impl SyncRequestProcessor {
     /// A processor that writes to `log`.
     pub fn new(rules: SyncRules, log: LogWriter, links: SyncLinks) -> SyncRequestProcessor {
         let SyncLinks {
+            database,
             next,
             snapshots,
             snapshot_busy,
@@ -70,6 +74,7 @@ impl SyncRequestProcessor {
         let mut processor = SyncRequestProcessor {
             rules,
             log,
+            database,
             next,
             snapshots,
             snapshot_busy,
@@ -159,6 +164,8 @@ impl Stage for SyncRequestProcessor {
             self.next.post(letter);
             return Flow::Go;
         }
+        let logged = letter.iter().filter_map(|prepared| prepared.logged.clone());
+        self.database.note_logged(logged);
         letter
             .into_iter()
             .try_for_each(|prepared| self.take(prepared))

@@ -118,23 +118,36 @@ impl Ground {
     }
 
     /// After a role's chain has ended: no client keeps its connection, and what is logged is in the tree, decided
-    /// or not, since the next vote speaks for it. (ZKDatabase.fastForwardDataBase, ZOOKEEPER-2845)
+    /// or not, since the next vote speaks for it (ZOOKEEPER-2845).
     pub(super) fn settle(&self) -> Result<(), Halt> {
         if !SeededFault::EndedRoleServes.on() {
             self.clients.post_all(|| ClientLetter::CloseAll);
         }
-        let replayed = self
-            .database
-            .fast_forward(&*self.disk, &self.dirs)
-            .map_err(unsafe_disk)?;
-        if replayed > 0 {
+        let applied = self.database.catch_up().map_err(|(zxid, malformed)| {
+            let reason = format!("transaction {zxid} cannot be read: {malformed}");
+            Halt::new(ExitCode::Unexpected, reason)
+        })?;
+        if applied > 0 {
             log::info!(
-                "{replayed} transactions were logged and not decided; the tree is at zxid {} now",
+                "{applied} transactions were logged and not decided; the tree is at zxid {} now",
                 self.database.applied()
             );
         }
         Ok(())
     }
+}
+
+/// A thread of a chain that has not ended may still write to the log or the tree, and nothing may follow it there
+/// (ZOOKEEPER-4712).
+pub(super) fn must_have_ended(late: Vec<String>) -> Result<(), Halt> {
+    if late.is_empty() {
+        return Ok(());
+    }
+    let reason = format!(
+        "these threads of a role have not ended in time: {}",
+        late.join(", ")
+    );
+    Err(Halt::new(ExitCode::Unexpected, reason))
 }
 
 /// The disk no longer keeps what it is given: nothing may be said that rests on it.

@@ -13,7 +13,7 @@ use crate::runtime::{Address, Halt, Now, Runtime};
 use crate::storage::Database;
 use crate::zab::{History, Leader, LeaderAction, LeaderEvent, LeaderRules};
 
-use super::ground::Ground;
+use super::ground::{Ground, must_have_ended};
 use super::peer_link::{Closer, PeerLink, PortEvent, ToPeer, report_late};
 use super::quorum_peer::{ChainLetter, Outcome};
 
@@ -287,7 +287,7 @@ impl Leading {
         report_late(self.acceptor.close());
         self.links.into_values().for_each(PeerLink::close);
         if let Some(reign) = self.reign {
-            report_late(reign.chain.end());
+            must_have_ended(reign.chain.end())?;
         }
         ground.settle()
     }

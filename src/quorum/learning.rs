@@ -16,7 +16,7 @@ use crate::storage::{
 use crate::tree::DataTree;
 use crate::zab::{Learner, LearnerAction, LearnerEvent, LearnerRules, LearnerStart};
 
-use super::ground::{Ground, unsafe_disk};
+use super::ground::{Ground, must_have_ended, unsafe_disk};
 use super::leading::server_byte;
 use super::peer_link::{Closer, PeerLink, PortEvent, ToPeer, report_late};
 use super::quorum_peer::{ChainLetter, Outcome};
@@ -168,7 +168,10 @@ impl Learning {
             LearnerAction::Apply(txn) => self.apply_to_received(&txn)?,
             LearnerAction::MarkUpdating => ground.epochs.begin_update().map_err(unsafe_disk)?,
             LearnerAction::InstallSnapshot(zxid) => self.install(ground, zxid)?,
-            LearnerAction::AppendToLog(txn) => self.log(ground)?.append(&txn).map_err(unsafe_disk)?,
+            LearnerAction::AppendToLog(txn) => {
+                self.log(ground)?.append(&txn).map_err(unsafe_disk)?;
+                ground.database.note_logged([txn]);
+            }
             LearnerAction::SyncLog => drop(self.log(ground)?.commit().map_err(unsafe_disk)?),
             LearnerAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
             LearnerAction::ClearUpdating => ground.epochs.end_update().map_err(unsafe_disk)?,
@@ -308,9 +311,12 @@ impl Learning {
         ground.gate.close();
         // The chain holds addresses of the link's sender: it ends first.
         if let Some(served) = self.served {
-            report_late(served.chain.end());
+            must_have_ended(served.chain.end())?;
         }
-        drop(self.log);
+        // What was appended before the chain stood is in the tree after this: it must be in the file as well.
+        if let Some(mut log) = self.log {
+            log.commit().map_err(unsafe_disk)?;
+        }
         if let Some(link) = self.link {
             link.close();
         }

@@ -89,6 +89,14 @@ pub trait DiskFile: io::Read + io::Write + io::Seek + Send {
     /// As [`DiskFile::len`].
     fn set_len(&mut self, bytes: u64) -> io::Result<()>;
 
+    /// Where, at `from` or behind it, bytes begin that are not part of a hole; `None` if only a hole follows.
+    /// Holes read as zeros, and a file that has grown ahead of its content is full of them. A file system that
+    /// knows no holes gives `from`. The position is anywhere afterwards.
+    ///
+    /// # Errors
+    /// As [`DiskFile::len`].
+    fn next_data(&mut self, from: u64) -> io::Result<Option<u64>>;
+
     /// Makes what was written safe: the data, and as much of the metadata as reading it back takes (fdatasync).
     ///
     /// # Errors

@@ -485,6 +485,16 @@ impl DiskFile for MemFile {
         })
     }
 
+    /// All zeros are holes here.
+    fn next_data(&mut self, from: u64) -> io::Result<Option<u64>> {
+        let begin = to_usize(from)?;
+        self.with(|state| {
+            let bytes = &inode(state, self.number)?.now;
+            let mut rest = bytes.iter().skip(begin);
+            Ok(rest.position(|byte| *byte != 0).map(|zeros| from + zeros as u64))
+        })
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.with(|state| match state.begin() {
             Ok(outcome) => {

@@ -106,6 +106,15 @@ impl DiskFile for OsFile {
         self.0.set_len(bytes)
     }
 
+    fn next_data(&mut self, from: u64) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(&self.0, rustix::fs::SeekFrom::Data(from)) {
+            Ok(at) => Ok(Some(at)),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            // What cannot be asked is read.
+            Err(_) => Ok(Some(from)),
+        }
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.0.sync_data()
     }
@@ -123,6 +132,19 @@ mod tests {
         assert_eq!(taken, Some(io::ErrorKind::WouldBlock));
         drop(lock);
         assert!(OsDisk.lock_dir(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn what_a_file_has_grown_by_is_no_data() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut file = OsDisk.create_new(&dir.path().join("a")).expect("a new file");
+        let written = file.write_all(&[7; 10]).and_then(|()| file.set_len(64 << 20));
+        written.expect("written");
+        assert_eq!(file.next_data(3).expect("an answer"), Some(3));
+        // A file system without holes may say otherwise, but never more.
+        let behind = file.next_data(32 << 20).expect("an answer");
+        assert!(behind.is_none_or(|at| at == 32 << 20), "{behind:?}");
+        assert_eq!(file.next_data(64 << 20).expect("an answer"), None);
     }
 
     #[test]

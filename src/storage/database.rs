@@ -1,5 +1,6 @@
 //! The database: the tree and what belongs to it, as all threads of a server share it. (ZKDatabase)
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -8,12 +9,11 @@ use log::info;
 
 use super::committed_log::CommittedLog;
 use super::error::StorageError;
-use super::log_reader::LogReader;
 use super::names::Dirs;
 use super::recovery::Recovered;
 use super::snapshot::SnapshotWriter;
-use crate::proto::Zxid;
 use crate::proto::txn::LoggedTxn;
+use crate::proto::{Malformed, Zxid};
 use crate::runtime::Disk;
 use crate::tree::{DataTree, WatchManager};
 
@@ -26,6 +26,8 @@ pub struct Database {
     applied: AtomicI64,
     watches: Mutex<WatchManager>,
     committed: Mutex<CommittedLog>,
+    /// What is in the log and may not be in the tree yet, in order.
+    logged: Mutex<VecDeque<Arc<LoggedTxn>>>,
 }
 
 impl Database {
@@ -38,6 +40,7 @@ impl Database {
             applied,
             watches,
             committed,
+            logged: Mutex::new(VecDeque::new()),
         }
     }
 
@@ -59,6 +62,8 @@ impl Database {
     /// Says up to which transaction the tree is; called after all else that the transaction changed.
     pub fn publish(&self, zxid: Zxid) {
         self.applied.store(zxid.0, Ordering::Release);
+        let mut logged = self.logged();
+        while logged.pop_front_if(|txn| txn.zxid() <= zxid).is_some() {}
     }
 
     /// The watches.
@@ -81,33 +86,48 @@ impl Database {
     pub fn replace(&self, recovered: Recovered) {
         *self.write_tree() = recovered.tree;
         *self.committed() = recovered.committed;
+        self.logged().clear();
         self.publish(recovered.last_zxid);
     }
 
-    /// Applies what the log holds beyond the tree, and tells how many transactions that were: between two chains,
-    /// when nobody is served. (ZKDatabase.fastForwardDataBase)
-    ///
-    /// # Errors
-    /// What the disk refuses, or damage.
-    pub fn fast_forward(&self, disk: &dyn Disk, dirs: &Dirs) -> Result<usize, StorageError> {
-        let mut reader = LogReader::open(disk, dirs, self.applied())?;
-        let mut replayed = 0;
-        let mut tree = self.write_tree();
-        while let Some(txn) = reader.next_txn()? {
-            let change = txn.txn().map_err(|malformed| reader.malformed(malformed))?;
-            tree.apply(txn.header(), &change, None);
-            self.push_committed(Arc::new(txn));
-            replayed += 1;
-        }
-        self.publish(tree.last_zxid());
-        Ok(replayed)
+    /// Remembers transactions that have gone to the log, in their order, until they are applied.
+    pub fn note_logged(&self, txns: impl IntoIterator<Item = Arc<LoggedTxn>>) {
+        self.logged().extend(txns);
     }
 
-    /// Writes a snapshot of the tree as it is now, while it goes on changing, and tells where it lies.
+    /// Applies what is in the log and not in the tree, and tells how many transactions that were: between two
+    /// chains, when nobody is served. 3.4.14 reads the log again for that, which takes the longer the more
+    /// there is. (ZKDatabase.fastForwardDataBase)
     ///
     /// # Errors
-    /// What the disk refuses, or [`StorageError::Replaced`]; nothing is left then.
-    pub fn snapshot(&self, disk: Arc<dyn Disk>, dirs: &Dirs) -> Result<PathBuf, StorageError> {
+    /// Which transaction makes no sense.
+    pub fn catch_up(&self) -> Result<usize, (Zxid, Malformed)> {
+        let logged = std::mem::take(&mut *self.logged());
+        let mut tree = self.write_tree();
+        let mut count = 0;
+        for txn in logged {
+            if txn.zxid() > tree.last_zxid() {
+                let change = txn.txn().map_err(|malformed| (txn.zxid(), malformed))?;
+                tree.apply(txn.header(), &change, None);
+                self.push_committed(Arc::clone(&txn));
+                count += 1;
+            }
+        }
+        self.publish(tree.last_zxid());
+        Ok(count)
+    }
+
+    /// Writes a snapshot of the tree as it is now, while it goes on changing, and tells where it lies; `None` if
+    /// it was not wanted any more before it was whole. Then nothing is left of it.
+    ///
+    /// # Errors
+    /// What the disk refuses, or [`StorageError::Replaced`]; nothing is left then either.
+    pub fn snapshot(
+        &self,
+        disk: Arc<dyn Disk>,
+        dirs: &Dirs,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Option<PathBuf>, StorageError> {
         let mut walk = self.read_tree().begin_walk();
         let path = dirs.snapshot_file(walk.zxid());
         info!("Snapshotting: {} to {}", walk.zxid(), path.display());
@@ -119,10 +139,17 @@ impl Database {
             let done = step.map_err(|_| StorageError::Replaced(path.clone()))?;
             writer.write(&piece)?;
             piece.clear();
+            if !is_wanted() {
+                return Ok(None);
+            }
             if done {
-                return writer.finish();
+                return writer.finish().map(Some);
             }
         }
+    }
+
+    fn logged(&self) -> MutexGuard<'_, VecDeque<Arc<LoggedTxn>>> {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,8 +175,9 @@ mod tests {
         }
         assert_eq!(database.applied(), Zxid(600));
         let path = database
-            .snapshot(Arc::new(disk.clone()), &dirs)
-            .expect("a snapshot");
+            .snapshot(Arc::new(disk.clone()), &dirs, || true)
+            .expect("a snapshot")
+            .expect("wanted");
         assert_eq!(path, dirs.snapshot_file(Zxid(600)));
         let found = recover(&disk, &dirs, &RecoveryOptions::default()).expect("recovered");
         assert_eq!(found.snapshot, Some(path));
@@ -157,5 +185,40 @@ mod tests {
         database.replace(found);
         assert_eq!(database.read_tree().node_count(), 604);
         assert_eq!(database.applied(), Zxid(600));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_not_wanted_any_more_leaves_nothing() {
+        let (disk, dirs) = empty();
+        let database = Database::new(DataTree::new(), CommittedLog::new(10));
+        let written = database.snapshot(Arc::new(disk.clone()), &dirs, || false);
+        assert_eq!(written.expect("no error"), None);
+        assert_eq!(dirs.snapshots(&disk).expect("a list").len(), 0);
+        assert_eq!(dirs.unfinished_snapshots(&disk).expect("a list").len(), 0);
+    }
+
+    #[test]
+    fn what_was_logged_beyond_the_tree_is_applied_once() {
+        let database = Database::new(DataTree::new(), CommittedLog::new(10));
+        let txns: Vec<_> = (1..=5).map(|zxid| Arc::new(create(zxid, b"data"))).collect();
+        let apply = |txn: &LoggedTxn| {
+            let change = txn.txn().expect("a transaction");
+            database.write_tree().apply(txn.header(), &change, None);
+            database.publish(txn.zxid());
+        };
+        database.note_logged(txns[..2].iter().cloned());
+        apply(&txns[0]);
+        // The tree may be faster than the log.
+        apply(&txns[1]);
+        apply(&txns[2]);
+        database.note_logged(txns[2..].iter().cloned());
+        assert_eq!(database.catch_up(), Ok(2));
+        assert_eq!(
+            (database.applied(), database.read_tree().last_zxid()),
+            (Zxid(5), Zxid(5))
+        );
+        let committed: Vec<_> = database.committed().iter().map(|txn| txn.zxid()).collect();
+        assert_eq!(committed, [Zxid(4), Zxid(5)]);
+        assert_eq!(database.catch_up(), Ok(0));
     }
 }

@@ -225,7 +225,9 @@ impl Search<'_> {
         let mut at = from;
         let mut window = Vec::new();
         let zeros = vec![0; WINDOW_BYTES];
-        while at < self.length {
+        while let Some(data) = self.file.next_data(at)?.filter(|&data| data < self.length) {
+            // A head may begin with zeros, in the hole before its data.
+            at = at.max(data.saturating_sub(ENTRY_HEAD_BYTES as u64 - 1));
             let size = (self.length - at).min(WINDOW_BYTES as u64);
             window.resize(to_usize(size), 0);
             self.file.seek(SeekFrom::Start(at))?;
