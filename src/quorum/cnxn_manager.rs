@@ -42,6 +42,13 @@ pub enum Action {
         /// The message.
         message: Vec<u8>,
     },
+    /// A peer can be reached from now on, or cannot.
+    Reach {
+        /// The peer.
+        sid: Sid,
+        /// Which of the two.
+        is_up: bool,
+    },
     /// A line for the log.
     Log {
         /// How loud.
@@ -182,6 +189,7 @@ impl QuorumCnxManager {
                     let text = format!("Connection broken for id {sid}, my id = {me}, error = {reason}");
                     self.warn(now_ms, sid, "link", text, actions);
                     self.drop_link(sid, actions);
+                    actions.push(Action::Reach { sid, is_up: false });
                     self.call_again(now_ms, sid, actions);
                 }
             }
@@ -287,6 +295,9 @@ impl QuorumCnxManager {
     fn dial_failed(&mut self, now_ms: i64, sid: Sid, address: &str, reason: &str, actions: &mut Vec<Action>) {
         if let Some(peer) = self.peers.get_mut(&sid) {
             peer.be_patient(now_ms);
+            if peer.link.is_none() {
+                actions.push(Action::Reach { sid, is_up: false });
+            }
         }
         let text = format!("Cannot open channel to {sid} at election address {address}: {reason}");
         self.warn(now_ms, sid, "dial", text, actions);
@@ -305,6 +316,7 @@ impl QuorumCnxManager {
         peer.next_dial_at_ms = i64::MIN;
         peer.waiting = peer.waiting.take().or_else(|| peer.last.clone());
         actions.push(Action::Order(LinkOrder::Keep { link, sid }));
+        actions.push(Action::Reach { sid, is_up: true });
         self.pump(sid, actions);
     }
 

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::cnxn_manager::{Action, Event, QuorumCnxManager};
+use super::cnxn_manager::{self, Action, QuorumCnxManager};
 use super::link::{LinkEvent, LinkOrder};
 use super::log_once::LogOnce;
 use crate::ensemble::Ensemble;
 use crate::proto::Sid;
 use crate::proto::notification::{Notification, ServerState};
 use crate::runtime::{Address, Crew, Flow, Inbox, Now, Runtime, Stage};
-use crate::zab::Standing;
+use crate::zab::{Event, Standing};
 
 /// A vote for a server, maybe this one itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,13 +20,32 @@ pub struct Outgoing {
     pub notification: Notification,
 }
 
-/// A voter's vote, maybe this server's own, while this server looks for a leader.
+/// What the election hears of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heard {
-    /// The voter.
-    pub from: Sid,
-    /// The vote.
-    pub notification: Notification,
+pub enum Heard {
+    /// A voter's vote, maybe this server's own, while this server looks for a leader.
+    Vote {
+        /// The voter.
+        from: Sid,
+        /// The vote.
+        notification: Notification,
+    },
+    /// A server can be reached from now on, or cannot.
+    Reach {
+        /// The server.
+        sid: Sid,
+        /// Which of the two.
+        is_up: bool,
+    },
+}
+
+impl From<Heard> for Event {
+    fn from(heard: Heard) -> Event {
+        match heard {
+            Heard::Vote { from, notification } => Event::Heard { from, notification },
+            Heard::Reach { sid, is_up } => Event::Reach { sid, is_up },
+        }
+    }
 }
 
 /// The addresses of the post, once it works.
@@ -106,7 +125,7 @@ struct ManagerStage {
 }
 
 impl ManagerStage {
-    fn give(&mut self, now: Now, event: Event) {
+    fn give(&mut self, now: Now, event: cnxn_manager::Event) {
         let mut actions = Vec::new();
         self.core.on(now.elapsed_ms, event, &mut actions);
         for action in actions {
@@ -115,6 +134,7 @@ impl ManagerStage {
                 Action::Deliver { from, message } => {
                     self.receiver.post(ReceiverLetter::Message { from, message });
                 }
+                Action::Reach { sid, is_up } => self.receiver.post(ReceiverLetter::Reach { sid, is_up }),
                 Action::Log { level, text } => log::log!(level, "{text}"),
             }
         }
@@ -126,8 +146,8 @@ impl Stage for ManagerStage {
 
     fn step(&mut self, now: Now, letter: ManagerLetter) -> Flow {
         match letter {
-            ManagerLetter::Send { to, message } => self.give(now, Event::Send { to, message }),
-            ManagerLetter::Link(event) => self.give(now, Event::Link(event)),
+            ManagerLetter::Send { to, message } => self.give(now, cnxn_manager::Event::Send { to, message }),
+            ManagerLetter::Link(event) => self.give(now, cnxn_manager::Event::Link(event)),
             ManagerLetter::Halt => return Flow::Done,
         }
         Flow::Go
@@ -136,7 +156,7 @@ impl Stage for ManagerStage {
     fn quiet(&mut self, now: Now) -> Flow {
         let is_due = |at_ms| now.elapsed_ms >= at_ms;
         if self.core.deadline_ms().is_some_and(is_due) {
-            self.give(now, Event::Time);
+            self.give(now, cnxn_manager::Event::Time);
         }
         Flow::Go
     }
@@ -173,6 +193,7 @@ impl Stage for WorkerSender {
 #[derive(Debug)]
 enum ReceiverLetter {
     Message { from: Sid, message: Vec<u8> },
+    Reach { sid: Sid, is_up: bool },
     Standing(Standing),
 }
 
@@ -204,7 +225,7 @@ impl WorkerReceiver {
             log::info!("Notification: {} {state} (my state)", notification.describe(from));
         }
         if is_voter && self.standing.state == ServerState::Looking {
-            self.election.post(Heard { from, notification });
+            self.election.post(Heard::Vote { from, notification });
         }
         let answer = self
             .standing
@@ -261,6 +282,7 @@ impl Stage for WorkerReceiver {
     fn step(&mut self, now: Now, letter: ReceiverLetter) -> Flow {
         match letter {
             ReceiverLetter::Message { from, message } => self.receive(now, from, &message),
+            ReceiverLetter::Reach { sid, is_up } => self.election.post(Heard::Reach { sid, is_up }),
             ReceiverLetter::Standing(standing) => self.standing = standing,
         }
         Flow::Go

@@ -30,7 +30,7 @@ use super::peer_link::PortEvent;
 pub enum PeerLetter {
     /// Look for a leader for the first time.
     Begin,
-    /// A vote.
+    /// A vote, or that a voter has come or gone.
     Heard(Heard),
     /// News of the quorum port, for the role with this number.
     Port(u64, PortEvent),
@@ -106,9 +106,7 @@ impl<R: Runtime> QuorumPeer<R> {
     fn take(&mut self, now: Now, letter: PeerLetter) -> Result<(), Halt> {
         match letter {
             PeerLetter::Begin => self.look(now),
-            PeerLetter::Heard(Heard { from, notification }) => {
-                self.elect(now, Event::Heard { from, notification })
-            }
+            PeerLetter::Heard(heard) => self.elect(now, heard.into()),
             PeerLetter::Port(number, event) if number == self.role_number => {
                 let (ground, runtime) = (&mut self.ground, &self.runtime);
                 let outcome = match &mut self.duty {

@@ -20,8 +20,8 @@ pub enum ElectorLetter {
 }
 
 impl From<Heard> for ElectorLetter {
-    fn from(Heard { from, notification }: Heard) -> ElectorLetter {
-        ElectorLetter::Event(zab::Event::Heard { from, notification })
+    fn from(heard: Heard) -> ElectorLetter {
+        ElectorLetter::Event(heard.into())
     }
 }
 

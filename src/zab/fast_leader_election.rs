@@ -10,6 +10,13 @@
 //!
 //! It decides as 3.4.14 does, except in two waits, which a chattering peer could prolong for ever there: the
 //! grace ends 200 ms after it began, and the next reminder comes at its time, whatever is heard meanwhile.
+//!
+//! And the grace is for those who might still come with a better vote. It ends at once when there is nobody left
+//! who could: every voter votes the same, or, after a leader was lost, cannot be reached. No promise rests on the
+//! grace. A quorum has chosen either way, and what a better candidate may have that the chosen one lacks, no
+//! quorum has.
+
+use std::collections::BTreeSet;
 
 use super::tally::{Ballot, Tally};
 use super::vote::{Standing, Vote};
@@ -36,6 +43,13 @@ pub enum Event {
     },
     /// The deadline has come.
     Time,
+    /// The connection to another voter is up, or broken, or cannot be made.
+    Reach {
+        /// The voter.
+        sid: Sid,
+        /// Whether messages can go there and come from there.
+        is_up: bool,
+    },
     /// The leader's new epoch is established: answers name it from now on. (QuorumPeer.updateElectionVote)
     EpochEstablished(Epoch),
 }
@@ -68,6 +82,8 @@ pub struct FastLeaderElection {
     ensemble: Ensemble,
     standing: Standing,
     search: Option<Search>,
+    /// Those that were last known to be out of reach.
+    absent: BTreeSet<Sid>,
 }
 
 /// A search for a leader.
@@ -80,6 +96,9 @@ struct Search {
     reminder_at_ms: i64,
     /// When the vote becomes the decision, once a quorum has cast it.
     decision_at_ms: Option<i64>,
+    /// Whether this server had a leader before. If not, all may be about to start, and those that cannot be
+    /// reached yet are waited for.
+    had_leader: bool,
 }
 
 impl FastLeaderElection {
@@ -96,6 +115,7 @@ impl FastLeaderElection {
             ensemble,
             standing,
             search: None,
+            absent: BTreeSet::new(),
         }
     }
 
@@ -119,6 +139,7 @@ impl FastLeaderElection {
             } => self.look(now_ms, last_zxid, current_epoch, actions),
             Event::Heard { from, notification } => self.heard(now_ms, from, &notification, actions),
             Event::Time => self.time(now_ms, actions),
+            Event::Reach { sid, is_up } => self.reach(now_ms, sid, is_up),
             Event::EpochEstablished(epoch) => self.epoch_established(epoch, actions),
         }
     }
@@ -138,6 +159,7 @@ impl FastLeaderElection {
             wait_ms: FIRST_WAIT_MS,
             reminder_at_ms: now_ms,
             decision_at_ms: None,
+            had_leader: self.standing.state != ServerState::Looking,
         });
         self.standing = Standing {
             state: ServerState::Looking,
@@ -168,15 +190,31 @@ impl FastLeaderElection {
             }
             return;
         }
-        let better = Vote::from(notification).beats(&self.standing.vote, self.ensemble.verifier());
-        let matters = better || !self.in_grace();
-        if !self.is_among_voters(from, notification) || !matters {
+        if !self.is_among_voters(from, notification) {
             return;
+        }
+        let vote = Vote::from(notification);
+        let better = vote.beats(&self.standing.vote, self.ensemble.verifier());
+        if self.in_grace() && !better {
+            return self.heard_in_grace(now_ms, from, notification);
         }
         match notification.state {
             ServerState::Looking => self.heard_looking(now_ms, from, notification, actions),
             ServerState::Following | ServerState::Leading => self.heard_settled(from, notification, actions),
             ServerState::Observing => log::debug!("Notification from observer: {from}"),
+        }
+    }
+
+    /// The grace is not for votes that are no better, but one more of the same may make it unnecessary.
+    fn heard_in_grace(&mut self, now_ms: i64, from: Sid, heard: &Notification) {
+        let (vote, round) = (Vote::from(heard), self.standing.round);
+        let is_same = vote == self.standing.vote && heard.round == round;
+        if let Some(search) = &mut self.search
+            && is_same
+            && heard.state == ServerState::Looking
+        {
+            search.tally.add_to_round(from, round, vote);
+            self.hasten(now_ms);
         }
     }
 
@@ -218,6 +256,20 @@ impl FastLeaderElection {
         let mine = Ballot::looking(round, self.standing.vote);
         let quorum = search.tally.round_has_quorum(&mine, self.ensemble.verifier());
         search.decision_at_ms = quorum.then_some(now_ms + GRACE_MS);
+        self.hasten(now_ms);
+    }
+
+    /// Ends the grace if nobody is left who could come with a better vote.
+    fn hasten(&mut self, now_ms: i64) {
+        let Some(search) = &mut self.search else { return };
+        let mine = Ballot::looking(self.standing.round, self.standing.vote);
+        let could_object = |&sid: &Sid| {
+            let is_gone = search.had_leader && self.absent.contains(&sid);
+            !is_gone && !search.tally.votes_in_round(sid, &mine)
+        };
+        if search.decision_at_ms.is_some() && !self.ensemble.voters().any(|sid| could_object(&sid)) {
+            search.decision_at_ms = Some(now_ms);
+        }
     }
 
     /// Joins the leader of a server that has settled, if a quorum and the leader itself say the same.
@@ -244,6 +296,15 @@ impl FastLeaderElection {
         if joined {
             self.standing.round = heard.round;
             self.decide(ballot.vote, actions);
+        }
+    }
+
+    fn reach(&mut self, now_ms: i64, sid: Sid, is_up: bool) {
+        if is_up {
+            self.absent.remove(&sid);
+        } else if self.ensemble.is_voter(sid) {
+            self.absent.insert(sid);
+            self.hasten(now_ms);
         }
     }
 

@@ -83,6 +83,11 @@ impl Tally {
         has_quorum(&self.round, ballot, verifier)
     }
 
+    /// Whether this server votes so in this round.
+    pub fn votes_in_round(&self, sid: Sid, ballot: &Ballot) -> bool {
+        self.round.get(&sid).is_some_and(|vote| ballot.agrees(vote))
+    }
+
     /// Whether a quorum of the settled servers chose so.
     pub fn settled_has_quorum(&self, ballot: &Ballot, verifier: &QuorumVerifier) -> bool {
         has_quorum(&self.settled, ballot, verifier)

@@ -97,8 +97,37 @@ fn shown(action: &Action) -> Option<String> {
             level: log::Level::Warn,
             text,
         } => format!("! {text}"),
-        Action::Log { .. } => return None,
+        Action::Log { .. } | Action::Reach { .. } => return None,
     })
+}
+
+#[test]
+fn who_can_be_reached_is_told() {
+    let mut bench = Bench::new();
+    let reach = |bench: &mut Bench, event| {
+        let mut actions = Vec::new();
+        bench.manager.on(bench.now_ms, Event::Link(event), &mut actions);
+        let told = actions.into_iter().filter_map(|action| match action {
+            Action::Reach { sid, is_up } => Some((sid.0, is_up)),
+            _ => None,
+        });
+        told.collect::<Vec<_>>()
+    };
+    let failed = LinkEvent::DialFailed {
+        sid: Sid(1),
+        address: "host1/10.0.0.1:3888".to_owned(),
+        reason: "refused".to_owned(),
+    };
+    let (link, reason) = (LinkId(7), "reset".to_owned());
+    bench.send(1, "a");
+    assert_eq!(reach(&mut bench, failed.clone()), [(1, false)]);
+    assert_eq!(
+        reach(&mut bench, LinkEvent::Dialed { link, sid: Sid(1) }),
+        [(1, true)]
+    );
+    // A second call that fails says nothing about the link that stands.
+    assert_eq!(reach(&mut bench, failed), []);
+    assert_eq!(reach(&mut bench, LinkEvent::Down { link, reason }), [(1, false)]);
 }
 
 #[test]

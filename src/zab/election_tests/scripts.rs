@@ -9,6 +9,7 @@
 //! > run 1000                virtual milliseconds
 //! > cut 1 2   > heal        two servers cannot reach each other; all can again
 //! > crash 3
+//! > lost 3 by 2             server 2 hears that server 3 cannot be reached; `found 3 by 2` that it can again
 //! > established 3 2         server 3 has established epoch 2
 //! ```
 
@@ -70,6 +71,10 @@ impl Script {
             }
             ("heal", []) => self.hall().cuts.clear(),
             ("crash", &[sid]) => self.hall().crash(Sid(sid)),
+            ("lost" | "found", &[sid, by]) => {
+                let (sid, is_up) = (Sid(sid), verb == "found");
+                self.hall().give(Sid(by), Event::Reach { sid, is_up });
+            }
             ("established", &[sid, epoch]) => {
                 self.hall().give(Sid(sid), Event::EpochEstablished(Epoch(epoch)));
             }

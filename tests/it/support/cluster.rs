@@ -18,8 +18,9 @@ use super::{LONG, wait_until};
 /// Servers with the numbers 1 to n. All are killed when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
-    dir: TempDir,
     nodes: BTreeMap<usize, Node>,
+    /// Goes after the servers, which show the ends of their logs when a test fails.
+    dir: TempDir,
 }
 
 #[derive(Debug)]

@@ -98,12 +98,23 @@ impl Server {
         status.expect("waited for")
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal by its name. After `STOP` nothing of it runs any more: a busy machine takes its time.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.child.id().to_string()])
             .status();
         assert!(sent.is_ok_and(|status| status.success()), "kill -s {name}");
+        if name == "STOP" {
+            wait_until("a stopped process", LONG, || self.is_stopped());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).expect("the threads");
+        let states = tasks.map(|task| fs::read_to_string(task.expect("a thread").path().join("stat")));
+        // Behind the name in brackets stands the state.
+        let is_stopped = |stat: &str| stat.rsplit(')').next().is_some_and(|rest| rest.starts_with(" T"));
+        states.flatten().all(|stat| is_stopped(&stat))
     }
 
     /// Waits until it says which mode it is in.
