@@ -33,6 +33,8 @@ pub enum Command {
 pub enum Tool {
     /// A load generator.
     Bench,
+    /// A command line client. (ZooKeeperMain)
+    Cli,
     /// Removes old snapshots and logs. (PurgeTxnLog)
     Purge,
 }
@@ -68,6 +70,7 @@ pub fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> 
         _ if matches.opt_present("help") => Command::Print(usage(&options)),
         "server" => server(arguments, &mut properties)?,
         "bench" => tool(Tool::Bench, arguments, &mut properties),
+        "cli" => tool(Tool::Cli, arguments, &mut properties),
         "purge" => tool(Tool::Purge, arguments, &mut properties),
         "options" if arguments.is_empty() => Command::Options,
         "version" if arguments.is_empty() => Command::Print(version()),
@@ -225,6 +228,7 @@ const COMMANDS: &str = "Usage: oxkeeper [-Dkey=value ...] COMMAND [ARGUMENTS]
 
 Commands:
     server      run a server
+    cli         talk to servers
     bench       measure servers
     purge       remove old snapshots and transaction logs
     options     print all keys of zoo.cfg and all properties

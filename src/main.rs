@@ -34,6 +34,7 @@ fn obey(
             server::run(&source, system)
         }
         Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
+        Command::Tool(Tool::Cli, arguments) => tools::cli::run(&arguments),
         Command::Tool(Tool::Purge, arguments) => tools::purge::run(&arguments),
         Command::Options => print(&oxkeeper::config::options::reference()),
         Command::Print(text) => print(&text),

@@ -12,6 +12,8 @@ pub enum ExitCode {
     Unexpected = 1,
     /// Bad arguments or configuration. (QuorumPeerMain)
     BadConfig = 2,
+    /// No server could be reached, or the session was lost. (Of the command line client.)
+    NoSession = 3,
     /// A snapshot could not be written. (ZooKeeperServer.takeSnapshot)
     Snapshot = 10,
     /// A commit that does not match the proposal that waits. (Follower)
@@ -20,6 +22,10 @@ pub enum ExitCode {
     Log = 13,
     /// The data directory holds damage that only an operator can judge.
     DamagedData = 14,
+    /// Ended by SIGINT, as shells number it. (Of the command line client.)
+    Interrupted = 130,
+    /// Ended by SIGTERM, as shells number it. (Of the command line client.)
+    Terminated = 143,
 }
 
 /// The process must end: an invariant is broken, or the disk no longer keeps what it is given.

@@ -111,7 +111,11 @@ impl Granted {
         self.timeout_ms == 0
     }
 
-    fn decode(frame: &[u8]) -> Result<Granted, Malformed> {
+    /// Reads the answer to the handshake.
+    ///
+    /// # Errors
+    /// [`Malformed`] if it is none.
+    pub fn decode(frame: &[u8]) -> Result<Granted, Malformed> {
         let mut reader = Reader::new(frame);
         let response = ConnectResponse::decode(&mut reader)?;
         let has_byte = reader.remaining() > 0;

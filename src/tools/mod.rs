@@ -1,6 +1,7 @@
 //! What the scripts and the tests call besides the server.
 
 pub mod bench;
+pub mod cli;
 pub mod client;
 pub mod purge;
 pub mod wire;

@@ -1,0 +1,567 @@
+//! What a client's session decides, without socket, thread or clock. (ClientCnxn)
+//!
+//! Whoever owns it tells it what happened (a connection stands, a frame came, time has passed), and then
+//! carries out its actions in their order. Time is in milliseconds that only grow.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use super::watches::{Watches, kind_of};
+use crate::proto::requests::{AuthPacket, RequestHeader};
+use crate::proto::responses::{ReplyHeader, WatcherEvent};
+use crate::proto::{Decode, Encode, ErrorCode, EventType, Malformed, OpCode, Reader, SessionId, Xid, Zxid};
+use crate::tools::client::{Granted, Handshake, Reply};
+
+/// What a session is to be.
+#[derive(Debug, Clone)]
+pub struct SessionConfig {
+    /// How many servers there are; they are called by their number.
+    pub servers: usize,
+    /// Which of them is tried first.
+    pub first: usize,
+    /// The session timeout wished for.
+    pub timeout_ms: i32,
+    /// Whether a server without a quorum will do.
+    pub read_only: bool,
+    /// Whether the first connection is waited for although each server was tried in vain.
+    pub wait: bool,
+}
+
+/// Where the session stands; printed as Java names it. (ZooKeeper.States)
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// No server serves it now.
+    Connecting,
+    /// A server does.
+    Connected,
+    /// A server without a quorum does.
+    ReadOnly,
+    /// It is over.
+    Closed,
+    /// It is over, since an identity was refused.
+    AuthFailed,
+}
+
+/// What the session or a watch tells the user. (WatchedEvent)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchedEvent {
+    /// The session's state, in Java's words: `SyncConnected`, `Disconnected`, ...
+    pub state: &'static str,
+    /// What happened.
+    pub kind: EventType,
+    /// To which node, as the server knows it.
+    pub path: Option<String>,
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// The connection broke, or none came about; a write may have been done.
+    Connection(String),
+    /// The session is over; its ephemerals and watches are gone.
+    Expired,
+    /// An identity was refused.
+    AuthFailed,
+    /// The session was closed.
+    Closed,
+}
+
+/// What the owner is to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Connect to a server, and tell of it by `connected` or `lost`.
+    Dial(usize),
+    /// Close the socket.
+    HangUp,
+    /// Send these bytes.
+    Send(Vec<u8>),
+    /// Give the answer to who waits for it.
+    Answer(u64, Result<Reply, Lost>),
+    /// Tell the user.
+    Event(WatchedEvent),
+}
+
+/// A request as its sender knows it.
+#[derive(Debug)]
+pub struct Ask {
+    /// By which the answer is found.
+    pub ticket: u64,
+    /// What is asked.
+    pub op: OpCode,
+    /// Its record.
+    pub record: Vec<u8>,
+    /// The node to be watched, as the server knows it.
+    pub watch: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Dials when this time has come.
+    Resting {
+        until_ms: i64,
+    },
+    Dialing,
+    Greeting {
+        until_ms: i64,
+    },
+    Up,
+    Over,
+}
+
+/// A session.
+#[derive(Debug)]
+pub struct SessionCore {
+    config: SessionConfig,
+    state: State,
+    phase: Phase,
+    server: usize,
+    /// Servers tried in vain since one of them answered.
+    failures: usize,
+    session: Option<Granted>,
+    last_zxid: Zxid,
+    auths: Vec<(String, Vec<u8>)>,
+    /// For each auth packet under way, who waits for it.
+    auth_waits: VecDeque<Option<u64>>,
+    watches: Watches,
+    unsent: VecDeque<(Ask, i64)>,
+    sent: VecDeque<(Xid, Ask)>,
+    next_xid: i32,
+    heard_ms: i64,
+    sent_ms: i64,
+    actions: Vec<Action>,
+}
+
+impl SessionCore {
+    /// A session that dials at once.
+    pub fn new(config: SessionConfig, now_ms: i64) -> SessionCore {
+        let server = config.first % config.servers.max(1);
+        let mut core = SessionCore {
+            config,
+            state: State::Connecting,
+            phase: Phase::Dialing,
+            server,
+            failures: 0,
+            session: None,
+            last_zxid: Zxid(0),
+            auths: Vec::new(),
+            auth_waits: VecDeque::new(),
+            watches: Watches::default(),
+            unsent: VecDeque::new(),
+            sent: VecDeque::new(),
+            next_xid: 1,
+            heard_ms: now_ms,
+            sent_ms: now_ms,
+            actions: Vec::new(),
+        };
+        core.actions.push(Action::Dial(server));
+        core
+    }
+
+    /// What is to be done, oldest first.
+    pub fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        self.state
+    }
+
+    /// What the server granted, if there is a session.
+    pub fn session(&self) -> Option<&Granted> {
+        self.session.as_ref()
+    }
+
+    /// How long a connection may take to come about.
+    pub fn dial_limit_ms(&self) -> i64 {
+        (self.timeout_ms() / self.config.servers.max(1) as i64).clamp(1_000, LONGEST_DIAL_MS)
+    }
+
+    /// Sends a request, or keeps it for the next connection for at most the session's timeout.
+    pub fn ask(&mut self, now_ms: i64, ask: Ask) {
+        if let Some(lost) = self.over() {
+            self.actions.push(Action::Answer(ask.ticket, Err(lost)));
+        } else if self.phase == Phase::Up {
+            self.send_ask(now_ms, ask);
+        } else {
+            let until_ms = now_ms + self.timeout_ms();
+            self.unsent.push_back((ask, until_ms));
+        }
+    }
+
+    /// Adds an identity, now and to each later connection.
+    pub fn add_auth(&mut self, now_ms: i64, ticket: u64, scheme: &str, auth: &[u8]) {
+        if let Some(lost) = self.over() {
+            self.actions.push(Action::Answer(ticket, Err(lost)));
+            return;
+        }
+        self.auths.push((scheme.to_owned(), auth.to_owned()));
+        if self.phase == Phase::Up {
+            self.send_auth(now_ms, self.auths.len() - 1, Some(ticket));
+        } else {
+            // It goes out as the first thing of the next connection.
+            let reply = Reply {
+                xid: Xid::AUTH,
+                zxid: self.last_zxid,
+                error: ErrorCode::Ok,
+                body: Vec::new(),
+            };
+            self.actions.push(Action::Answer(ticket, Ok(reply)));
+        }
+    }
+
+    /// Ends the session in order; the answer tells when the server knows.
+    pub fn close(&mut self, now_ms: i64, ticket: u64) {
+        if self.phase == Phase::Up {
+            let ask = Ask {
+                ticket,
+                op: OpCode::CloseSession,
+                record: Vec::new(),
+                watch: None,
+            };
+            self.send_ask(now_ms, ask);
+        } else {
+            self.end(State::Closed, &Lost::Closed);
+            self.actions.push(Action::Answer(ticket, Err(Lost::Closed)));
+        }
+    }
+
+    /// The connection stands.
+    pub fn connected(&mut self, now_ms: i64) {
+        let hello = Handshake {
+            last_zxid_seen: self.last_zxid,
+            timeout_ms: self.config.timeout_ms,
+            session: self
+                .session
+                .as_ref()
+                .map_or(SessionId(0), |session| session.session),
+            password: Some(
+                self.session
+                    .as_ref()
+                    .map_or_else(|| vec![0; 16], |session| session.password.clone()),
+            ),
+            read_only: Some(self.config.read_only),
+            ..Handshake::default()
+        };
+        self.phase = Phase::Greeting {
+            until_ms: now_ms + self.dial_limit_ms(),
+        };
+        self.send(now_ms, &hello.to_bytes());
+    }
+
+    /// The connection is gone, or did not come about.
+    pub fn lost(&mut self, now_ms: i64, why: &str) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let was_up = self.phase == Phase::Up;
+        let closing = self.sent.iter().any(|(_, ask)| ask.op == OpCode::CloseSession);
+        let lost = Lost::Connection(why.to_owned());
+        for (_, ask) in std::mem::take(&mut self.sent) {
+            self.actions.push(Action::Answer(ask.ticket, Err(lost.clone())));
+        }
+        for ticket in std::mem::take(&mut self.auth_waits).into_iter().flatten() {
+            self.actions.push(Action::Answer(ticket, Err(lost.clone())));
+        }
+        if closing {
+            self.end(State::Closed, &Lost::Closed);
+            return;
+        }
+        if was_up {
+            self.tell("Disconnected");
+            self.failures = 0;
+        } else {
+            self.failures += 1;
+        }
+        let round_is_over = self.failures >= self.config.servers;
+        if round_is_over && self.session.is_none() && !self.config.wait {
+            self.fail_unsent(&lost, |_| true);
+        }
+        self.state = State::Connecting;
+        self.server = (self.server + 1) % self.config.servers.max(1);
+        let round_ends = self.failures > 0 && self.failures.is_multiple_of(self.config.servers.max(1));
+        let pause_ms = if round_ends { PAUSE_MS } else { 0 };
+        self.phase = Phase::Resting {
+            until_ms: now_ms + pause_ms,
+        };
+        self.tick(now_ms);
+    }
+
+    /// A frame came.
+    pub fn frame(&mut self, now_ms: i64, frame: &[u8]) {
+        self.heard_ms = now_ms;
+        let outcome = match self.phase {
+            Phase::Greeting { .. } => self.greeted(now_ms, frame),
+            Phase::Up => self.incoming(frame),
+            _ => Ok(()),
+        };
+        if let Err(malformed) = outcome {
+            self.break_off(
+                now_ms,
+                &format!("the server's answer cannot be read: {malformed}"),
+            );
+        }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self, now_ms: i64) {
+        match self.phase {
+            Phase::Resting { until_ms } if now_ms >= until_ms => {
+                self.phase = Phase::Dialing;
+                self.actions.push(Action::Dial(self.server));
+            }
+            Phase::Greeting { until_ms } if now_ms >= until_ms => {
+                self.break_off(now_ms, "the server did not answer the handshake in time");
+            }
+            Phase::Up if now_ms >= self.heard_ms + self.read_limit_ms() => {
+                self.break_off(now_ms, "the server was silent for too long");
+            }
+            Phase::Up if now_ms >= self.ping_at_ms() => {
+                let header = RequestHeader {
+                    xid: Xid::PING,
+                    op: OpCode::Ping.number(),
+                };
+                self.send(now_ms, &header.to_bytes());
+            }
+            _ => {}
+        }
+        let lost = Lost::Connection("no server could be reached in time".to_owned());
+        self.fail_unsent(&lost, |until_ms| now_ms >= until_ms);
+    }
+
+    /// When `tick` has something to do, at the latest.
+    pub fn wake_at_ms(&self) -> Option<i64> {
+        let of_phase = match self.phase {
+            Phase::Resting { until_ms } | Phase::Greeting { until_ms } => Some(until_ms),
+            Phase::Up => Some(self.ping_at_ms().min(self.heard_ms + self.read_limit_ms())),
+            Phase::Dialing | Phase::Over => None,
+        };
+        of_phase
+            .into_iter()
+            .chain(self.unsent.iter().map(|(_, until_ms)| *until_ms))
+            .min()
+    }
+
+    fn greeted(&mut self, now_ms: i64, frame: &[u8]) -> Result<(), Malformed> {
+        let granted = Granted::decode(frame)?;
+        if granted.is_refusal() {
+            self.tell("Expired");
+            self.actions.push(Action::HangUp);
+            self.end(State::Closed, &Lost::Expired);
+            return Ok(());
+        }
+        self.failures = 0;
+        self.phase = Phase::Up;
+        let read_only = granted.read_only == Some(true);
+        self.state = if read_only {
+            State::ReadOnly
+        } else {
+            State::Connected
+        };
+        self.session = Some(granted);
+        self.tell(if read_only {
+            "ConnectedReadOnly"
+        } else {
+            "SyncConnected"
+        });
+        for index in 0..self.auths.len() {
+            self.send_auth(now_ms, index, None);
+        }
+        for record in self.watches.requests(self.last_zxid) {
+            self.send_request(now_ms, Xid::SET_WATCHES, OpCode::SetWatches, &record);
+        }
+        for (ask, _) in std::mem::take(&mut self.unsent) {
+            self.send_ask(now_ms, ask);
+        }
+        Ok(())
+    }
+
+    fn incoming(&mut self, frame: &[u8]) -> Result<(), Malformed> {
+        let mut reader = Reader::new(frame);
+        let ReplyHeader { xid, zxid, error } = ReplyHeader::decode(&mut reader)?;
+        match xid {
+            Xid::NOTIFICATION => self.notified(WatcherEvent::decode(&mut reader)?),
+            Xid::PING | Xid::SET_WATCHES => {}
+            Xid::AUTH => self.auth_answered(xid, zxid, error),
+            _ => {
+                let body = reader.rest().to_vec();
+                self.answered(Reply {
+                    xid,
+                    zxid,
+                    error,
+                    body,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, reply: Reply) -> Result<(), Malformed> {
+        if self.sent.front().is_none_or(|(xid, _)| *xid != reply.xid) {
+            return Err(Malformed::Unknown {
+                what: "request number of an answer",
+                value: reply.xid.0.into(),
+                offset: 0,
+            });
+        }
+        let Some((_, ask)) = self.sent.pop_front() else {
+            return Ok(());
+        };
+        if reply.zxid > Zxid(0) {
+            self.last_zxid = reply.zxid;
+        }
+        if let Some(path) = &ask.watch {
+            self.watches.register(kind_of(ask.op), path, reply.error);
+        }
+        self.actions.push(Action::Answer(ask.ticket, Ok(reply)));
+        if ask.op == OpCode::CloseSession {
+            self.actions.push(Action::HangUp);
+            self.end(State::Closed, &Lost::Closed);
+        }
+        Ok(())
+    }
+
+    fn auth_answered(&mut self, xid: Xid, zxid: Zxid, error: ErrorCode) {
+        let ticket = self.auth_waits.pop_front().flatten();
+        let body = Vec::new();
+        if error != ErrorCode::Ok {
+            self.tell("AuthFailed");
+        }
+        if let Some(ticket) = ticket {
+            let reply = Reply {
+                xid,
+                zxid,
+                error,
+                body,
+            };
+            self.actions.push(Action::Answer(ticket, Ok(reply)));
+        }
+        if error != ErrorCode::Ok {
+            self.actions.push(Action::HangUp);
+            self.end(State::AuthFailed, &Lost::AuthFailed);
+        }
+    }
+
+    fn notified(&mut self, event: WatcherEvent<'_>) {
+        if self.watches.fire(event.kind, &event.path) {
+            self.actions.push(Action::Event(WatchedEvent {
+                state: "SyncConnected",
+                kind: event.kind,
+                path: Some(event.path.into_owned()),
+            }));
+        }
+    }
+
+    fn send_ask(&mut self, now_ms: i64, ask: Ask) {
+        let xid = Xid(self.next_xid);
+        self.next_xid = self.next_xid.wrapping_add(1).max(1);
+        self.send_request(now_ms, xid, ask.op, &ask.record);
+        self.sent.push_back((xid, ask));
+    }
+
+    fn send_auth(&mut self, now_ms: i64, index: usize, ticket: Option<u64>) {
+        let Some((scheme, auth)) = self.auths.get(index) else {
+            return;
+        };
+        let packet = AuthPacket {
+            kind: 0,
+            scheme: Some(scheme.as_str().into()),
+            auth: Some(auth),
+        };
+        let record = packet.to_bytes();
+        self.auth_waits.push_back(ticket);
+        self.send_request(now_ms, Xid::AUTH, OpCode::Auth, &record);
+    }
+
+    fn send_request(&mut self, now_ms: i64, xid: Xid, op: OpCode, record: &[u8]) {
+        let mut body = RequestHeader { xid, op: op.number() }.to_bytes();
+        body.extend_from_slice(record);
+        self.send(now_ms, &body);
+    }
+
+    fn send(&mut self, now_ms: i64, body: &[u8]) {
+        // Nobody builds a request of 2 GiB.
+        let mut frame = (body.len() as i32).to_be_bytes().to_vec();
+        frame.extend_from_slice(body);
+        self.sent_ms = now_ms;
+        self.actions.push(Action::Send(frame));
+    }
+
+    fn break_off(&mut self, now_ms: i64, why: &str) {
+        self.actions.push(Action::HangUp);
+        self.lost(now_ms, why);
+    }
+
+    fn tell(&mut self, state: &'static str) {
+        self.actions.push(Action::Event(WatchedEvent {
+            state,
+            kind: EventType::None,
+            path: None,
+        }));
+    }
+
+    fn end(&mut self, state: State, lost: &Lost) {
+        (self.state, self.phase) = (state, Phase::Over);
+        for (_, ask) in std::mem::take(&mut self.sent) {
+            self.actions.push(Action::Answer(ask.ticket, Err(lost.clone())));
+        }
+        for ticket in std::mem::take(&mut self.auth_waits).into_iter().flatten() {
+            self.actions.push(Action::Answer(ticket, Err(lost.clone())));
+        }
+        self.fail_unsent(lost, |_| true);
+    }
+
+    fn fail_unsent(&mut self, lost: &Lost, is_due: impl Fn(i64) -> bool) {
+        for (ask, until_ms) in std::mem::take(&mut self.unsent) {
+            if is_due(until_ms) {
+                self.actions.push(Action::Answer(ask.ticket, Err(lost.clone())));
+            } else {
+                self.unsent.push_back((ask, until_ms));
+            }
+        }
+    }
+
+    fn over(&self) -> Option<Lost> {
+        match self.state {
+            State::Closed => Some(Lost::Closed),
+            State::AuthFailed => Some(Lost::AuthFailed),
+            _ => None,
+        }
+    }
+
+    fn timeout_ms(&self) -> i64 {
+        let granted = self.session.as_ref().map(|session| session.timeout_ms);
+        i64::from(granted.unwrap_or(self.config.timeout_ms)).max(1)
+    }
+
+    fn read_limit_ms(&self) -> i64 {
+        self.timeout_ms() * 2 / 3
+    }
+
+    fn ping_at_ms(&self) -> i64 {
+        self.sent_ms + (self.read_limit_ms() / 2).min(LONGEST_SILENCE_MS)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            State::Connecting => "CONNECTING",
+            State::Connected => "CONNECTED",
+            State::ReadOnly => "CONNECTEDREADONLY",
+            State::Closed => "CLOSED",
+            State::AuthFailed => "AUTH_FAILED",
+        })
+    }
+}
+
+/// Between two rounds through all servers.
+const PAUSE_MS: i64 = 1_000;
+/// A server that does not answer is given up for the next.
+const LONGEST_DIAL_MS: i64 = 5_000;
+/// A ping is sent at least so often. (MAX_SEND_PING_INTERVAL)
+const LONGEST_SILENCE_MS: i64 = 10_000;
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;
