@@ -188,7 +188,7 @@ class Server:
 
 
 class CommandLine:
-    """Java's ZooKeeperMain of 3.4.14, fed one line at a time.
+    """Java's ZooKeeperMain of 3.4.14, or `oxkeeper cli`, fed one line at a time.
 
     It prints no prompt without a terminal, so the end of a command's output is
     seen by a marker: `printwatches`, whose answer is one known line.
@@ -196,9 +196,9 @@ class CommandLine:
 
     MARKER = "printwatches is "
 
-    def __init__(self, server_address, arguments=()):
+    def __init__(self, server_address, arguments=(), client="java"):
         self.process = spawn(
-            command_line_words(server_address, arguments),
+            command_line_words(server_address, arguments, client),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -262,10 +262,10 @@ class CommandLine:
         self.lines.put(None)
 
 
-def command_line_once(server_address, words, seconds=30):
+def command_line_once(server_address, words, seconds=30, client="java"):
     """Runs zkCli with one command; gives stdout, stderr and the exit code."""
     process = spawn(
-        command_line_words(server_address, words),
+        command_line_words(server_address, words, client),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -275,10 +275,11 @@ def command_line_once(server_address, words, seconds=30):
     return out, err, process.returncode
 
 
-def command_line_words(server_address, arguments):
-    return java_command(
-        "org.apache.zookeeper.ZooKeeperMain", ["-server", server_address] + list(arguments)
-    )
+def command_line_words(server_address, arguments, client="java"):
+    arguments = ["-server", server_address] + list(arguments)
+    if client == "java":
+        return java_command("org.apache.zookeeper.ZooKeeperMain", arguments)
+    return [oxkeeper_binary(), "cli"] + arguments
 
 
 def java_command(main_class, arguments, class_path=()):

@@ -140,7 +140,7 @@ mod tests {
     fn a_stat_is_printed_field_by_field() {
         let stat = Stat {
             czxid: Zxid(0x1_0000_000a),
-            ephemeral_owner: 0x1000_0000_0000_001,
+            ephemeral_owner: 0x0100_0000_0000_0001,
             cversion: -1,
             num_children: 3,
             ..Stat::default()

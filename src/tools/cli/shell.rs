@@ -126,7 +126,11 @@ impl Shell {
             return Ok(());
         };
         let Some(command) = table::find(name) else {
-            return Err(Failure::Usage(table::usage()));
+            let name = super::safe::safe_name(name);
+            return Err(Failure::Usage(format!(
+                "There is no command {name}\n{}",
+                table::usage()
+            )));
         };
         // A signal that came before is no matter of this command.
         while self.interrupts.try_recv().is_ok() {}
