@@ -37,6 +37,8 @@ pub enum Tool {
     Cli,
     /// Removes old snapshots and logs. (PurgeTxnLog)
     Purge,
+    /// Shows the elections in logs.
+    Rounds,
 }
 
 /// A command line that says nothing known. The process prints it to stderr and ends with code 2.
@@ -72,6 +74,7 @@ pub fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> 
         "bench" => tool(Tool::Bench, arguments, &mut properties),
         "cli" => tool(Tool::Cli, arguments, &mut properties),
         "purge" => tool(Tool::Purge, arguments, &mut properties),
+        "rounds" => tool(Tool::Rounds, arguments, &mut properties),
         "options" if arguments.is_empty() => Command::Options,
         "version" if arguments.is_empty() => Command::Print(version()),
         "help" if arguments.is_empty() => Command::Print(usage(&options)),
@@ -231,6 +234,7 @@ Commands:
     cli         talk to servers
     bench       measure servers
     purge       remove old snapshots and transaction logs
+    rounds      show the elections in the logs of servers
     options     print all keys of zoo.cfg and all properties
     version     print the version";
 
@@ -283,6 +287,7 @@ mod tests {
             ("bench -Djute.maxbuffer=9 -s a:2181", Tool::Bench, "-s a:2181"),
             ("bench -s a:2181 -Dx", Tool::Bench, "-s a:2181 -Dx"),
             ("purge /log /snap -n 3", Tool::Purge, "/log /snap -n 3"),
+            ("rounds -f 1=log", Tool::Rounds, "-f 1=log"),
         ] {
             assert_eq!(command(line), Command::Tool(tool, words(rest)), "{line}");
         }

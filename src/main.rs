@@ -36,6 +36,7 @@ fn obey(
         Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
         Command::Tool(Tool::Cli, arguments) => tools::cli::run(&arguments),
         Command::Tool(Tool::Purge, arguments) => tools::purge::run(&arguments),
+        Command::Tool(Tool::Rounds, arguments) => tools::rounds::run(&arguments),
         Command::Options => print(&oxkeeper::config::options::reference()),
         Command::Print(text) => print(&text),
     }

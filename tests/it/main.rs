@@ -5,6 +5,7 @@ mod differential;
 mod durability;
 mod ensemble;
 mod hostile;
+mod rounds;
 mod scripts;
 mod sessions;
 mod support;

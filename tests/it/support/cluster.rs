@@ -143,6 +143,11 @@ impl Cluster {
         self.server(number).log()
     }
 
+    /// The file of that.
+    pub fn log_path(&self, number: usize) -> PathBuf {
+        self.server(number).log_path().to_path_buf()
+    }
+
     /// Where a server's clients connect.
     pub fn address(&self, number: usize) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.nodes[&number].port))

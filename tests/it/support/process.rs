@@ -72,6 +72,11 @@ impl Server {
         self.child.id()
     }
 
+    /// The file with what it has printed.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// What it has printed.
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()
