@@ -330,7 +330,9 @@ mod tests {
     #[test]
     fn arrows_go_from_who_acts_to_whom_it_is_about() {
         let mut writer = TextWriter::new(Style::default());
+        // The line with the day comes first.
         let mut rows = String::new();
+        writer.write(&Note::Begins(Stamp(1_795_449_661_230), None));
         for item in [
             vote(1, 3),
             vote(10, 2),
