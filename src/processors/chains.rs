@@ -17,6 +17,9 @@
 //! observer    client loop ──> Observer ──1──> Commit ───────────────────────> Final ──> client loop
 //!                                └──2──> leader: REQUEST        ^ INFORM
 //!             leader: INFORM ──> Sync (if it keeps a log) ──> Snapshot
+//!
+//! read-only   client loop ──> ReadOnly ──> Final ──> client loop
+//!             SessionTracker ──┘
 //! ```
 //!
 //! 1 before 2 before 3: whoever decides on a request hears of it after those who wait for the decision.
@@ -44,6 +47,7 @@ use super::final_processor::{FinalLinks, FinalRequestProcessor};
 use super::follower::LearnerRequestProcessor;
 use super::prep::{Prep, PrepRequestProcessor};
 use super::proposal::{ForLeader, ProposalRequestProcessor};
+use super::read_only::ReadOnlyRequestProcessor;
 use super::snapshot::SnapshotStage;
 use super::sync::{SyncLinks, SyncRequestProcessor, SyncRules};
 
@@ -229,6 +233,28 @@ pub fn start_observer<R: Runtime>(
     let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader);
     let commit = (to_commit, commit_inbox);
     start_learner(runtime, parts, commit, first, "ObserverRequestProcessor", NoAcks)
+}
+
+/// Starts the chain of the server with this number while it has no leader. Nothing is logged, and the tree stays as
+/// it is.
+pub fn start_read_only<R: Runtime>(runtime: &R, server_id: i64, links: FinalLinks) -> Chain {
+    let (first, first_inbox) = Inbox::new();
+    let (expiry, expiry_inbox) = Inbox::new();
+    let (to_final, final_inbox) = Inbox::new();
+    let mut crew = Crew::new();
+    let tracker = ExpiryStage::new(Arc::clone(&links.sessions), first.clone());
+    runtime.start(&mut crew, "SessionTracker", expiry_inbox, tracker);
+    let judge = ReadOnlyRequestProcessor::new(Arc::clone(&links.sessions), links.clients.clone(), to_final);
+    let name = format!("ReadOnlyRequestProcessor:{server_id}");
+    runtime.start(&mut crew, &name, first_inbox, judge);
+    let name = format!("FinalRequestProcessor:{server_id}");
+    runtime.start(&mut crew, &name, final_inbox, FinalRequestProcessor::new(links));
+    Chain {
+        first,
+        expiry,
+        crew,
+        ended: Arc::new(AtomicBool::new(false)),
+    }
 }
 
 /// What stands behind an observer's log: it acknowledges nothing.

@@ -20,7 +20,7 @@ pub mod sync;
 
 pub use chains::{
     Chain, ChainParts, LeaderChain, LeaderLinks, LearnerChain, start_follower, start_leader, start_observer,
-    start_standalone,
+    start_read_only, start_standalone,
 };
 pub use sync::SyncRules;
 

@@ -9,7 +9,7 @@ use crate::proto::{Epoch, Sid};
 use crate::request::{ClientLetter, Clients, Gate, Sessions, Status};
 use crate::runtime::{Clock, Disk, ExitCode, Halt};
 use crate::seeded_fault::SeededFault;
-use crate::storage::{Database, Dirs, Epochs, LogOptions, LogWriter, StorageError};
+use crate::storage::{Database, Dirs, Epochs, LogOptions, LogWriter, RecoveryOptions, StorageError};
 use crate::zab::Summary;
 
 use super::peer_link::QuorumPort;
@@ -29,10 +29,15 @@ pub struct PeerRules {
     pub sync_limit_ticks: i64,
     /// Whether this server takes clients while it leads. (`leaderServes`)
     pub leader_serves: bool,
+    /// How long this server looks for a leader before it lets itself be read from; `None` if it never does.
+    /// (`readonlymode.enabled`)
+    pub read_only_after_ms: Option<i64>,
     /// Whether this server keeps a log while it observes. (`syncEnabled`)
     pub observer_logs: bool,
     /// How the log is written.
     pub log: LogOptions,
+    /// How it is read back.
+    pub recovery: RecoveryOptions,
     /// When it is rolled.
     pub sync: SyncRules,
     /// What a transaction may take, bytes.

@@ -84,9 +84,7 @@ impl Leading {
     }
 
     pub fn tick<R: Runtime>(&mut self, ground: &mut Ground, runtime: &R, now: Now) -> Result<Outcome, Halt> {
-        let outcome = self.give(ground, runtime, now, [LeaderEvent::Tick])?;
-        self.tell_of_learners(ground);
-        Ok(outcome)
+        self.give(ground, runtime, now, [LeaderEvent::Tick])
     }
 
     pub fn on_port<R: Runtime>(
@@ -148,7 +146,9 @@ impl Leading {
         for event in events {
             self.core.on(now.elapsed_ms, event, &self.history, &mut actions);
         }
-        self.carry_out(ground, runtime, now, actions)
+        let outcome = self.carry_out(ground, runtime, now, actions)?;
+        self.tell_of_learners(ground);
+        Ok(outcome)
     }
 
     /// Does what is to be done, in order. What comes of it is handed in and done too.
@@ -205,7 +205,7 @@ impl Leading {
         Ok(outcome)
     }
 
-    /// For `mntr`: as of the last half tick.
+    /// For `mntr`.
     fn tell_of_learners(&self, ground: &Ground) {
         ground.status.set_learners(Learners {
             connected: self.links.len() as i64,

@@ -10,8 +10,7 @@ use crate::proto::{Epoch, Sid, Zxid};
 use crate::request::{ClientLetter, Clients, ServerState, Serving, Sessions};
 use crate::runtime::{Address, ExitCode, Halt, Now, Runtime};
 use crate::storage::{
-    CommittedLog, LogWriter, Recovered, RecoveryOptions, StorageError, discard_after, truncate,
-    write_snapshot,
+    CommittedLog, LogWriter, Recovered, StorageError, discard_after, truncate, write_snapshot,
 };
 use crate::tree::DataTree;
 use crate::zab::{Learner, LearnerAction, LearnerEvent, LearnerRules, LearnerStart};
@@ -220,7 +219,7 @@ impl Learning {
     /// Goes back to what the leader knows too; if the files do not allow it, the leader is to send all.
     fn truncate(&mut self, ground: &Ground, zxid: Zxid) -> Result<Outcome, Halt> {
         self.log = None;
-        match truncate(&*ground.disk, &ground.dirs, zxid, &RecoveryOptions::default()) {
+        match truncate(&*ground.disk, &ground.dirs, zxid, &ground.rules.recovery) {
             Ok(recovered) => {
                 ground.database.replace(recovered);
                 Ok(Outcome::Stays)

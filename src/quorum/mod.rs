@@ -28,6 +28,7 @@ mod log_once;
 pub mod messenger;
 pub mod peer_link;
 pub mod quorum_peer;
+mod read_only;
 #[cfg(test)]
 pub(crate) mod testing;
 

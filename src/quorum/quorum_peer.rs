@@ -7,6 +7,8 @@
 //!    └───────────────────────────────────────────────┘
 //! ```
 //!
+//! A server that has looked in vain for some time may be read from while it goes on, if the operator allows it.
+//!
 //! All rules are values that this thread owns: the election, and the leader or the learner of the present role.
 //! Everybody else writes letters. Each role has a number, and the letters of a role that is over are dropped:
 //! no link, chain or thread of an old reign can speak into a new one.
@@ -24,6 +26,7 @@ use super::leading::Leading;
 use super::learning::Learning;
 use super::messenger::{Heard, Mail, Outgoing};
 use super::peer_link::PortEvent;
+use super::read_only::ReadOnly;
 
 /// What the peer's inbox holds.
 #[derive(Debug)]
@@ -72,7 +75,18 @@ pub struct QuorumPeer<R: Runtime> {
     duty: Duty,
     role_number: u64,
     looking_since_ms: i64,
+    read_only: Waiting,
     refetch: Option<Epoch>,
+}
+
+/// What serves while this server looks for a leader.
+enum Waiting {
+    /// Nothing.
+    Closed,
+    /// Nothing, until this time.
+    ClosedUntil(i64),
+    /// Reads.
+    ReadOnly(ReadOnly),
 }
 
 enum Duty {
@@ -99,6 +113,7 @@ impl<R: Runtime> QuorumPeer<R> {
             duty: Duty::Looking,
             role_number: 0,
             looking_since_ms: 0,
+            read_only: Waiting::Closed,
             refetch: None,
         }
     }
@@ -136,7 +151,10 @@ impl<R: Runtime> QuorumPeer<R> {
     fn tick(&mut self, now: Now) -> Result<(), Halt> {
         let (ground, runtime) = (&mut self.ground, &self.runtime);
         let outcome = match &mut self.duty {
-            Duty::Looking => return self.elect(now, Event::Time),
+            Duty::Looking => {
+                self.open_to_readers(now);
+                return self.elect(now, Event::Time);
+            }
             Duty::Leading(leading) => leading.tick(ground, runtime, now)?,
             Duty::Learning(learning) => learning.tick(ground, runtime, now)?,
         };
@@ -159,6 +177,10 @@ impl<R: Runtime> QuorumPeer<R> {
     fn look(&mut self, now: Now) -> Result<(), Halt> {
         log::info!("LOOKING");
         self.looking_since_ms = now.elapsed_ms;
+        if let Some(after_ms) = self.ground.rules.read_only_after_ms {
+            log::info!("Attempting to start ReadOnlyZooKeeperServer");
+            self.read_only = Waiting::ClosedUntil(now.elapsed_ms + after_ms);
+        }
         let summary = self.ground.summary();
         self.elect(
             now,
@@ -190,7 +212,21 @@ impl<R: Runtime> QuorumPeer<R> {
         Ok(())
     }
 
+    fn open_to_readers(&mut self, now: Now) {
+        if matches!(self.read_only, Waiting::ClosedUntil(at_ms) if at_ms <= now.elapsed_ms) {
+            self.read_only = Waiting::ReadOnly(ReadOnly::start(&self.ground, &self.runtime, now));
+        }
+    }
+
+    fn close_to_readers(&mut self) -> Result<(), Halt> {
+        match std::mem::replace(&mut self.read_only, Waiting::Closed) {
+            Waiting::ReadOnly(read_only) => read_only.end(&self.ground),
+            Waiting::Closed | Waiting::ClosedUntil(_) => Ok(()),
+        }
+    }
+
     fn begin_role(&mut self, now: Now, state: ServerState, leader: Sid) -> Result<(), Halt> {
+        self.close_to_readers()?;
         log::info!("{state}");
         self.role_number += 1;
         let number = self.role_number;
@@ -251,7 +287,7 @@ impl<R: Runtime> QuorumPeer<R> {
 
     fn stop(&mut self) -> Flow {
         let ended = match self.duty {
-            Duty::Looking => Ok(()),
+            Duty::Looking => self.close_to_readers(),
             _ => self.end_role("this server stops"),
         };
         if let Some(mail) = self.mail.take() {
@@ -281,7 +317,13 @@ impl<R: Runtime> Stage for QuorumPeer<R> {
 
     fn wake_at(&self) -> Option<i64> {
         match &self.duty {
-            Duty::Looking => self.election.deadline_ms(),
+            Duty::Looking => {
+                let opens_ms = match self.read_only {
+                    Waiting::ClosedUntil(at_ms) => Some(at_ms),
+                    Waiting::Closed | Waiting::ReadOnly(_) => None,
+                };
+                self.election.deadline_ms().into_iter().chain(opens_ms).min()
+            }
             Duty::Leading(leading) => leading.deadline_ms(),
             Duty::Learning(learning) => learning.deadline_ms(),
         }

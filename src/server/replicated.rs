@@ -35,7 +35,7 @@ use super::parts::{
 /// Why it could not start, or had to end.
 pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     logging::set_my_id(ensemble.my_id);
-    refuse_what_is_missing(config, ensemble)?;
+    refuse_what_is_missing(ensemble)?;
     log::info!("Starting quorum peer");
     let (host, signals, halted) = begin()?;
     let server = start(config, ensemble, &host)?;
@@ -45,10 +45,7 @@ pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
 }
 
 /// An operator who asks for protection must not get a server without it.
-fn refuse_what_is_missing(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
-    if config.read_only_mode {
-        log::warn!("readonlymode.enabled has no effect: without a quorum this server serves nothing");
-    }
+fn refuse_what_is_missing(ensemble: &EnsembleConfig) -> Result<(), Halt> {
     if ensemble.quorum_sasl.enabled {
         let reason = "quorum.auth.enableSasl=true: servers cannot authenticate to each other in this version";
         return Err(Halt::new(ExitCode::BadConfig, reason));
@@ -80,10 +77,10 @@ pub struct Server {
     _locks: Vec<Box<dyn Send>>,
 }
 
-fn load(config: &Config, disk: Arc<dyn Disk>) -> Result<State, Halt> {
+fn load(config: &Config, ensemble: &EnsembleConfig, disk: Arc<dyn Disk>) -> Result<State, Halt> {
     let (dirs, locks) = open_dirs(config, &*disk)?;
     let recovered =
-        recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| unloadable(&error))?;
+        recover(&*disk, &dirs, &recovery_options(ensemble)).map_err(|error| unloadable(&error))?;
     let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
     let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
     let database = Arc::new(Database::new(recovered.tree, recovered.committed));
@@ -101,7 +98,7 @@ fn load(config: &Config, disk: Arc<dyn Disk>) -> Result<State, Halt> {
 /// # Errors
 /// Why it could not start.
 pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Result<Server, Halt> {
-    let state = load(config, host.disk())?;
+    let state = load(config, ensemble, host.disk())?;
     let (runtime, clock) = (host.runtime(), host.clock());
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
     let status = Arc::new(Status::new());
@@ -258,12 +255,30 @@ fn peer_rules(config: &Config, ensemble: &EnsembleConfig, now: Now, client_port:
         init_limit_ticks: ensemble.init_limit_ticks.into(),
         sync_limit_ticks: ensemble.sync_limit_ticks.into(),
         leader_serves: ensemble.leader_serves,
+        read_only_after_ms: config
+            .read_only_mode
+            .then(|| i64::from(config.tick_time_ms).max(LEAST_READ_ONLY_DELAY_MS)),
         observer_logs: ensemble.sync_enabled,
         log: log_options(config),
+        recovery: recovery_options(ensemble),
         sync: sync_rules(config, now),
         max_txn_bytes: max_txn_bytes(config),
         client_port,
-        // Tests alone set it; the lower half of a zxid is all that counts.
-        initial_counter: ensemble.initial_zxid.map(|zxid| (zxid & 0xffff_ffff) as u32),
+        initial_counter: initial_counter(ensemble),
     }
 }
+
+fn recovery_options(ensemble: &EnsembleConfig) -> RecoveryOptions {
+    RecoveryOptions {
+        first_counter: initial_counter(ensemble).map_or(1, |counter| counter.saturating_add(1)),
+        ..RecoveryOptions::default()
+    }
+}
+
+/// Tests alone set it; the lower half of a zxid is all that counts.
+fn initial_counter(ensemble: &EnsembleConfig) -> Option<u32> {
+    ensemble.initial_zxid.map(|zxid| (zxid & 0xffff_ffff) as u32)
+}
+
+/// So long a server looks for a leader at least before it lets itself be read from. (QuorumPeer.run)
+const LEAST_READ_ONLY_DELAY_MS: i64 = 2_000;

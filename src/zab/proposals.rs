@@ -19,6 +19,8 @@ pub struct Proposals {
     outstanding: VecDeque<Proposal>,
     decided: VecDeque<Arc<LoggedTxn>>,
     last_proposed: Zxid,
+    /// How many syncs wait with the outstanding ones.
+    waiting_syncs: usize,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl Proposals {
             outstanding: VecDeque::new(),
             decided: VecDeque::new(),
             last_proposed: beginning,
+            waiting_syncs: 0,
         }
     }
 
@@ -109,6 +112,7 @@ impl Proposals {
         }
         let Proposal { txn, syncs, .. } = self.outstanding.pop_front()?;
         self.decided.push_back(Arc::clone(&txn));
+        self.waiting_syncs -= syncs.len();
         Some(Decided { txn, syncs })
     }
 
@@ -117,6 +121,7 @@ impl Proposals {
         match self.outstanding.back_mut() {
             Some(last) => {
                 last.syncs.push(link);
+                self.waiting_syncs += 1;
                 false
             }
             None => true,
@@ -125,7 +130,7 @@ impl Proposals {
 
     /// How many syncs wait for a decision. (Leader.getNumPendingSyncs)
     pub fn pending_syncs(&self) -> usize {
-        self.outstanding.iter().map(|proposal| proposal.syncs.len()).sum()
+        self.waiting_syncs
     }
 
     /// A learner is gone, and its syncs with it.
@@ -133,6 +138,7 @@ impl Proposals {
         for proposal in &mut self.outstanding {
             proposal.syncs.retain(|&waiting| waiting != link);
         }
+        self.waiting_syncs = self.outstanding.iter().map(|proposal| proposal.syncs.len()).sum();
     }
 
     /// The tree has everything up to here.
@@ -254,14 +260,17 @@ mod tests {
         assert!(!proposals.sync(LinkId(1)));
         assert!(!proposals.sync(LinkId(2)));
         assert!(!proposals.sync(LinkId(1)));
+        assert_eq!(proposals.pending_syncs(), 3);
         proposals.propose(txn(zxid(4, 3)));
         proposals.forget(LinkId(2));
+        assert_eq!(proposals.pending_syncs(), 2);
         for sid in 1..3 {
             proposals.ack_through(Sid(sid), zxid(4, 3));
         }
         let syncs = |decided: Option<Decided>| decided.expect("a decision").syncs;
         assert_eq!(syncs(proposals.decide(&verifier())), []);
         assert_eq!(syncs(proposals.decide(&verifier())), [LinkId(1), LinkId(1)]);
+        assert_eq!(proposals.pending_syncs(), 0);
         assert_eq!(syncs(proposals.decide(&verifier())), []);
     }
 
