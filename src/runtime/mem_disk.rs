@@ -97,6 +97,12 @@ impl MemDisk {
         state.faults.clear();
     }
 
+    /// The process dies, the machine goes on: open files are closed, and what was not synced stays so, to be lost
+    /// when the power goes.
+    pub fn kill(&self) {
+        self.lock().generation += 1;
+    }
+
     /// The bytes of a file as a process would read them.
     pub fn contents(&self, path: &Path) -> Option<Vec<u8>> {
         let state = self.lock();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use log::{info, warn};
+use log::{info, trace, warn};
 
 use super::committed_log::CommittedLog;
 use super::error::{At, StorageError};
@@ -55,7 +55,7 @@ pub struct Recovered {
 }
 
 /// Loads what the directories hold, and mends what a crash left: torn ends are cut off, so that neither we
-/// nor Java meet them again, and half-written snapshots are removed.
+/// nor Java meet them again, and half-written snapshots are removed. What is loaded is safe on the disk then.
 ///
 /// # Errors
 /// What the disk refuses, or damage. Nothing is changed unless all could be loaded.
@@ -71,8 +71,25 @@ pub fn recover(disk: &dyn Disk, dirs: &Dirs, options: &RecoveryOptions) -> Resul
         info!("Removing {}, which a crash left", leftover.path.display());
         disk.remove(&leftover.path).at("remove", &leftover.path)?;
     }
+    make_safe(disk, dirs)?;
     kill_dead_sessions(&mut recovered);
     Ok(recovered)
+}
+
+/// Makes safe what was loaded. A process that was killed may have left what its machine still held in memory
+/// only: whoever reads it now votes with it, and counts as having it, before the power may go.
+fn make_safe(disk: &dyn Disk, dirs: &Dirs) -> Result<(), StorageError> {
+    for log in dirs.logs(disk)? {
+        let mut file = disk.open(&log.path).at("open", &log.path)?;
+        file.sync().at("sync", &log.path)?;
+        let length = file.len().at("read", &log.path)?;
+        trace!("{} is safe up to {length} bytes", log.path.display());
+    }
+    // Names too: of these logs, of the snapshot, and of the files of the epochs.
+    for dir in [&dirs.log, &dirs.snapshot] {
+        disk.sync_dir(dir).at("sync the directory", dir)?;
+    }
+    Ok(())
 }
 
 /// Goes back to an earlier transaction, for good, and loads the state after it: what a leader that does not

@@ -1,6 +1,6 @@
 use super::super::snapshot::{read_snapshot, write_snapshot};
 use super::super::testing::{create, empty, logged, options, read, write};
-use super::super::{LogWriter, purge};
+use super::super::{LogOptions, LogWriter, purge};
 use super::*;
 use crate::proto::txn::{CreateTxn, LoggedTxn, Txn};
 use crate::runtime::mem_disk::{Crash, Fault};
@@ -326,4 +326,28 @@ fn the_real_disk_does_the_same() {
     let removed = purge(&OsDisk, &dirs, 3).expect("purged");
     assert_eq!(removed, [] as [PathBuf; 0], "three snapshots are left");
     same(&recover().tree, &tree(1..=35));
+}
+
+/// A killed process leaves what its machine holds in memory only. Who starts on it says that he has it.
+#[test]
+fn what_was_loaded_outlives_a_later_loss_of_power() {
+    let (disk, dirs) = empty();
+    let unsafe_options = LogOptions {
+        force_sync: false,
+        ..options()
+    };
+    for zxids in [1..=3, 4..=5] {
+        let after = Zxid(zxids.start() - 1);
+        let log = LogWriter::open(Arc::new(disk.clone()), dirs.clone(), after, unsafe_options);
+        let mut log = log.expect("a writer");
+        for zxid in zxids {
+            log.append(&create(zxid, b"some data")).expect("appended");
+        }
+        log.commit().expect("written");
+    }
+    disk.kill();
+    let before = found(&disk, &dirs);
+    assert_eq!(before.last_zxid, Zxid(5));
+    disk.crash(Crash::LoseUnsynced);
+    same(&found(&disk, &dirs).tree, &before.tree);
 }
