@@ -1,9 +1,12 @@
 //! One test binary for all that needs more than one room of the house, or the whole program.
 
 mod better;
+#[path = "../checkers/mod.rs"]
+mod checkers;
 mod differential;
 mod durability;
 mod ensemble;
+mod history;
 mod hostile;
 mod rounds;
 mod scripts;

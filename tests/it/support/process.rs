@@ -103,6 +103,11 @@ impl Server {
         status.expect("waited for")
     }
 
+    /// How it has ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child")
+    }
+
     /// Sends a signal by its name. After `STOP` nothing of it runs any more: a busy machine takes its time.
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill")
