@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::options::{self, Kind};
-use super::settings::{Setting, Settings, bad_value, parse_number, parse_role};
+use super::settings::{Setting, Settings, bad_value, parse_number, parse_role, twice};
 use super::{Note, Role};
 use crate::ensemble::{Ensemble, Hierarchy, Member, QuorumVerifier};
 use crate::proto::ids::Sid;
@@ -37,7 +37,7 @@ pub(super) fn ensemble(settings: &mut Settings) -> Result<Option<Ensemble>, Conf
         _ => {}
     }
     let verifier = lists.verifier(settings, &voters)?;
-    let members = lists.members(settings)?;
+    let members = lists.members()?;
     Ok(Some(Ensemble::new(members, verifier)))
 }
 
@@ -66,6 +66,8 @@ pub(super) fn bad_my_id(path: PathBuf, reason: String) -> ConfigError {
 
 /// A line of the server list; the election port may be missing until it is needed.
 struct Server {
+    key: String,
+    setting: Setting,
     host: String,
     quorum_port: u16,
     election_port: Option<u16>,
@@ -75,7 +77,7 @@ struct Server {
 struct Lists {
     servers: BTreeMap<Sid, Server>,
     groups: BTreeMap<Sid, i64>,
-    weights: BTreeMap<Sid, u32>,
+    weights: BTreeMap<Sid, (String, Setting, u32)>,
 }
 
 impl Lists {
@@ -88,16 +90,24 @@ impl Lists {
         for (key, setting) in &settings.keys {
             if key.starts_with("server.") {
                 let sid = number_of_key(key, setting)?;
-                let server = parse_server(&setting.value);
+                let server = parse_server(key, setting);
                 let server = server.ok_or_else(|| bad_value(key, setting, Kind::Server))?;
-                lists.servers.insert(sid, server);
+                // As server.1 and server.01.
+                if let Some(first) = lists.servers.insert(sid, server) {
+                    return Err(twice((key, setting), (&first.key, &first.setting)));
+                }
             } else if key.starts_with("group") {
                 lists.add_group(settings, key, setting)?;
             } else if key.starts_with("weight") {
                 let kind = options::WEIGHT.kind;
                 let weight = parse_number(kind, &setting.value);
                 let weight = weight.ok_or_else(|| bad_value(key, setting, kind))?;
-                lists.weights.insert(number_of_key(key, setting)?, weight);
+                let sid = number_of_key(key, setting)?;
+                if let Some((first_key, first, _)) =
+                    lists.weights.insert(sid, (key.clone(), setting.clone(), weight))
+                {
+                    return Err(twice((key, setting), (&first_key, &first)));
+                }
             }
         }
         Ok(lists)
@@ -134,7 +144,8 @@ impl Lists {
         }
         let mut hierarchy = Hierarchy::new();
         for (&sid, &group) in &self.groups {
-            hierarchy.add(sid, group, self.weights.get(&sid).copied().unwrap_or(1));
+            let weight = self.weights.get(&sid).map_or(1, |(_, _, weight)| *weight);
+            hierarchy.add(sid, group, weight);
         }
         let verifier = QuorumVerifier::Hierarchical(hierarchy);
         if !verifier.contains_quorum(voters.iter().copied()) {
@@ -143,16 +154,21 @@ impl Lists {
         Ok(verifier)
     }
 
-    fn members(self, settings: &Settings) -> Result<Vec<Member>, ConfigError> {
+    fn members(self) -> Result<Vec<Member>, ConfigError> {
         let members = self.servers.into_iter().map(|(sid, server)| {
-            let election_port = server.election_port;
+            let missing = || ConfigError::Conflict {
+                place: format!(
+                    "{}: {}={}",
+                    server.setting.origin, server.key, server.setting.value
+                ),
+                reason: format!("Missing election port for server: {sid}"),
+            };
             Ok(Member {
                 sid,
-                host: server.host,
                 quorum_port: server.quorum_port,
-                election_port: election_port
-                    .ok_or_else(|| settings.conflict(format!("Missing election port for server: {sid}")))?,
+                election_port: server.election_port.ok_or_else(missing)?,
                 role: server.role,
+                host: server.host,
             })
         });
         members.collect()
@@ -172,7 +188,8 @@ fn number_of_key(key: &str, setting: &Setting) -> Result<Sid, ConfigError> {
     })
 }
 
-fn parse_server(text: &str) -> Option<Server> {
+fn parse_server(key: &str, setting: &Setting) -> Option<Server> {
+    let text = &setting.value;
     let (host, rest) = match text.strip_prefix('[') {
         Some(text) => text.split_once("]:")?,
         None => text.split_once(':')?,
@@ -186,6 +203,8 @@ fn parse_server(text: &str) -> Option<Server> {
     let role = parts.next().map_or(Some(Role::Participant), parse_role)?;
     let complete = parts.next().is_none() && !host.is_empty();
     complete.then(|| Server {
+        key: key.to_owned(),
+        setting: setting.clone(),
         host: host.to_owned(),
         quorum_port,
         election_port,

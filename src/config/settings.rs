@@ -81,13 +81,32 @@ impl Settings {
                     line: entry.line,
                 },
             };
-            if is_key(&key) {
+            if is_listed(&key) {
+                settings.add_to_list(key, setting)?;
+            } else if is_key(&key) {
                 settings.keys.insert(key, setting);
             } else {
                 settings.properties.0.insert(format!("{PREFIX}{key}"), setting);
             }
         }
         Ok(settings)
+    }
+
+    /// Of a server, a group or a weight that is set twice, 3.4.14 takes the last. Who makes that mistake would lose a
+    /// server, or start two ensembles.
+    fn add_to_list(&mut self, key: String, setting: Setting) -> Result<(), ConfigError> {
+        match self.keys.get(&key) {
+            Some(first) if first.value != setting.value => Err(twice((&key, &setting), (&key, first))),
+            Some(_) => {
+                let note = format!("{}: {key}={} is there twice", setting.origin, setting.value);
+                self.notes.push(Note::warn(note));
+                Ok(())
+            }
+            None => {
+                self.keys.insert(key, setting);
+                Ok(())
+            }
+        }
     }
 
     fn find(&self, option: &Opt) -> Option<&Setting> {
@@ -253,6 +272,18 @@ pub(super) fn bad_value(key: &str, setting: &Setting, kind: Kind) -> ConfigError
     }
 }
 
+/// The refusal of a second key for something that has one.
+pub(super) fn twice(second: (&str, &Setting), first: (&str, &Setting)) -> ConfigError {
+    ConfigError::Twice {
+        origin: second.1.origin.clone(),
+        key: second.0.to_owned(),
+        value: second.1.value.clone(),
+        first_origin: first.1.origin.clone(),
+        first_key: first.0.to_owned(),
+        first_value: first.1.value.clone(),
+    }
+}
+
 /// Reads a number that the kind allows.
 pub(super) fn parse_number<T: TryFrom<i64>>(kind: Kind, text: &str) -> Option<T> {
     let (number, min, max) = match kind {
@@ -298,11 +329,15 @@ fn parse_c_number(text: &str) -> Option<i64> {
 
 /// Whether zoo.cfg gives the key a meaning of its own. (QuorumPeerConfig looks at the first letters of some.)
 fn is_key(key: &str) -> bool {
-    let listed = key.starts_with("server.") || key.starts_with("group") || key.starts_with("weight");
-    listed
+    is_listed(key)
         || options::ALL
             .iter()
             .any(|option| option.place == Place::Key && option.name == key)
+}
+
+/// Whether the key is one of the lists of servers, groups and weights.
+fn is_listed(key: &str) -> bool {
+    key.starts_with("server.") || key.starts_with("group") || key.starts_with("weight")
 }
 
 fn no_default(place: &str, option: &Opt) -> ConfigError {

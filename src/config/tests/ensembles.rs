@@ -51,6 +51,11 @@ fn odd_ensembles_are_told() {
         notes(&four),
         ["Non-optimial configuration, consider an odd number of servers."]
     );
+    let again = good(&format!("{THREE}server.2=b:2888:3888"));
+    assert!(
+        notes(&again)[0].ends_with("server.2=b:2888:3888 is there twice"),
+        "{again:?}"
+    );
     let observer = good(&format!("{THREE}peerType=observer"));
     assert_eq!(
         notes(&observer),
@@ -73,7 +78,19 @@ fn an_ensemble_that_cannot_work_is_refused() {
         ),
         (
             THREE.replace("a:2888:3888", "a:2888"),
-            "Missing election port for server: 1",
+            "server.1=a:2888: Missing election port for server: 1",
+        ),
+        (
+            format!("{THREE}server.2=d:2888:3888"),
+            "server.2=d:2888:3888: server.2=b:2888:3888 was set before, ",
+        ),
+        (
+            format!("{THREE}server.02=d:2888:3888"),
+            "server.2=b:2888:3888: server.02=d:2888:3888 was set before, ",
+        ),
+        (
+            format!("{THREE}group.1=1:2:3\nweight.3=0\nweight.3=1"),
+            "weight.3=1: weight.3=0 was set before, ",
         ),
         (format!("{THREE}electionAlg=0"), "electionAlg=0 is not offered"),
         (format!("{THREE}electionAlg=4"), "electionAlg=4 is not offered"),
