@@ -25,7 +25,8 @@ impl Epochs {
     /// Reads the files of a directory whose data ends with `last`, and mends what a crash may have left.
     ///
     /// A file that is missing is made with the epoch of `last`, as 3.4.14 does for data of 3.3. A crash
-    /// between a snapshot of a new epoch and the file that says so is told by `updatingEpoch`.
+    /// between a snapshot of a new epoch and the file that says so is told by `updatingEpoch`. If something
+    /// contradicts, no file is touched.
     ///
     /// # Errors
     /// [`StorageError::BadEpoch`], [`StorageError::EpochOrder`], or what the disk refuses.
@@ -37,11 +38,15 @@ impl Epochs {
             accepted: of_data,
             current: of_data,
         };
-        match epochs.read(CURRENT_FILE)? {
-            Some(current) => epochs.current = current,
-            None => epochs.make(CURRENT_FILE, of_data)?,
+        let (current, accepted) = (epochs.read(CURRENT_FILE)?, epochs.read(ACCEPTED_FILE)?);
+        epochs.current = current.unwrap_or(of_data);
+        epochs.accepted = accepted.unwrap_or(of_data);
+        let was_updating = of_data > epochs.current && epochs.disk.exists(&epochs.dir.join(UPDATING_FILE));
+        if was_updating {
+            epochs.current = of_data;
         }
-        if of_data > epochs.current && epochs.disk.exists(&epochs.dir.join(UPDATING_FILE)) {
+        epochs.check(last)?;
+        if was_updating {
             info!(
                 "{UPDATING_FILE} found. The server was terminated after taking a snapshot but before updating \
                  current epoch. Setting current epoch to {}.",
@@ -49,12 +54,13 @@ impl Epochs {
             );
             epochs.set_current(of_data)?;
         }
-        epochs.end_update()?;
-        match epochs.read(ACCEPTED_FILE)? {
-            Some(accepted) => epochs.accepted = accepted,
-            None => epochs.make(ACCEPTED_FILE, of_data)?,
+        if current.is_none() {
+            epochs.make(CURRENT_FILE, of_data)?;
         }
-        epochs.check(last)?;
+        epochs.end_update()?;
+        if accepted.is_none() {
+            epochs.make(ACCEPTED_FILE, of_data)?;
+        }
         Ok(epochs)
     }
 
@@ -247,6 +253,20 @@ mod tests {
             error.starts_with("The accepted epoch, 0x3 is less than the current epoch, 0x4"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_refused_is_left_as_it_was() {
+        let disk = MemDisk::new();
+        disk.put(&dirs(&disk).snapshot.join(ACCEPTED_FILE), b"torn");
+        disk.put(&dirs(&disk).snapshot.join(UPDATING_FILE), b"");
+        assert!(open(&disk, Zxid(0x3_0000_0001)).is_err());
+        assert_eq!(text(&disk, CURRENT_FILE), None);
+        assert_eq!(text(&disk, UPDATING_FILE).as_deref(), Some(""));
+        disk.put(&dirs(&disk).snapshot.join(ACCEPTED_FILE), b"2");
+        assert!(open(&disk, Zxid(0x3_0000_0001)).is_err());
+        assert_eq!(text(&disk, CURRENT_FILE), None);
+        assert_eq!(text(&disk, ACCEPTED_FILE).as_deref(), Some("2"));
     }
 
     #[test]
