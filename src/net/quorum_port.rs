@@ -165,22 +165,18 @@ struct Acceptor {
 
 impl Acceptor {
     fn run(self) {
+        let mut failing = false;
         loop {
             let accepted = self.listener.accept();
             if self.ended.load(Ordering::Acquire) {
                 return;
             }
             match accepted {
-                Ok((stream, remote)) => {
-                    if let Err(error) = self.welcome(stream, remote) {
-                        log::warn!("Exception while accepting {}: {error}", JavaAddress(remote));
-                    }
-                }
-                Err(error) => {
-                    // The caller has gone again, or there are no files left: neither is cured by haste.
-                    log::error!("Exception while accepting follower: {error}");
-                    std::thread::sleep(Duration::from_millis(100));
-                }
+                Ok((stream, remote)) => match self.welcome(stream, remote) {
+                    Ok(()) => failing = false,
+                    Err(error) => rest(&mut failing, &error),
+                },
+                Err(error) => rest(&mut failing, &error),
             }
         }
     }
@@ -196,13 +192,12 @@ impl Acceptor {
         self.threads
             .start(&mut crew, &format!("Sender-{remote}"), inbox, sender);
         let (go, told) = bounded::<()>(1);
-        let (events, shown) = (self.events.clone(), remote.clone());
+        let events = self.events.clone();
         self.threads
             .spawn(&mut crew, &format!("LearnerHandler-{remote}"), move || {
                 // The leader hears of the link before it hears its packets.
                 let _closed = told.recv();
                 let reason = read_all(reading, link, &events, false);
-                log::warn!("******* GOODBYE {shown} ********");
                 events.post(PortEvent::Down(link, reason));
                 Ok(())
             });
@@ -220,6 +215,16 @@ impl Acceptor {
         drop(go);
         Ok(())
     }
+}
+
+/// The caller has gone again, or there are no files left: neither is cured by haste, nor by telling it often.
+fn rest(failing: &mut bool, error: &io::Error) {
+    if !std::mem::replace(failing, true) {
+        log::error!(
+            "Exception while accepting follower: {error}; this goes on until a connection is accepted"
+        );
+    }
+    std::thread::sleep(Duration::from_millis(100));
 }
 
 /// Sets a socket up. Reads and writes that make no way for so long fail; who may be silent when is judged

@@ -83,6 +83,8 @@ struct Peer {
     last: Option<Vec<u8>>,
     /// Whether a call to it is under way.
     dialing: bool,
+    /// How often it has called lately although it was connected, and since when that is counted.
+    calls_beside: (u32, i64),
     /// It is not called again before this time.
     next_dial_at_ms: i64,
     patience_ms: i64,
@@ -96,6 +98,7 @@ impl Peer {
             waiting: None,
             last: None,
             dialing: false,
+            calls_beside: (0, i64::MIN),
             next_dial_at_ms: i64::MIN,
             patience_ms: FIRST_PATIENCE_MS,
         }
@@ -198,11 +201,13 @@ impl QuorumCnxManager {
 
     /// Somebody calls. (QuorumCnxManager.handleConnection)
     fn called(&mut self, now_ms: i64, link: LinkId, sid: Sid, from: &str, actions: &mut Vec<Action>) {
-        say(
-            actions,
-            log::Level::Info,
-            format!("Received connection request {from}"),
-        );
+        let text = format!("Received connection request {from}");
+        if self.ensemble.member(sid).is_some() {
+            say(actions, log::Level::Info, text);
+        } else {
+            self.tell_of_stranger(now_ms, host_of(from), log::Level::Info, text, actions);
+        }
+        self.suspect_twins(now_ms, sid, from, actions);
         let close = Action::Order(LinkOrder::Close { link });
         if sid == self.my_id {
             let text = format!(
@@ -214,11 +219,8 @@ impl QuorumCnxManager {
         } else if sid == ANONYMOUS {
             let sid = self.next_anonymous;
             self.next_anonymous = Sid(sid.0.wrapping_sub(1).min(-1));
-            say(
-                actions,
-                log::Level::Info,
-                format!("Setting arbitrary identifier to observer: {sid}"),
-            );
+            let text = format!("Setting arbitrary identifier to observer: {sid}");
+            self.tell_of_stranger(now_ms, host_of(from), log::Level::Info, text, actions);
             self.welcome(now_ms, link, sid, actions);
         } else if sid > self.my_id {
             self.welcome(now_ms, link, sid, actions);
@@ -227,6 +229,30 @@ impl QuorumCnxManager {
             self.drop_link(sid, actions);
             actions.push(close);
             self.call_back(now_ms, sid, actions);
+        }
+    }
+
+    /// Once a server calls although it is connected: its end of the link is gone. Again and again: there are two.
+    fn suspect_twins(&mut self, now_ms: i64, sid: Sid, from: &str, actions: &mut Vec<Action>) {
+        let member = self.ensemble.member(sid).is_some();
+        let Some(peer) = self
+            .peers
+            .get_mut(&sid)
+            .filter(|peer| member && peer.link.is_some())
+        else {
+            return;
+        };
+        let (count, since_ms) = &mut peer.calls_beside;
+        if now_ms - TWINS_MS > *since_ms {
+            (*count, *since_ms) = (0, now_ms);
+        }
+        *count += 1;
+        if *count >= TWINS_CALLS {
+            let text = format!(
+                "Server {sid} calls again and again although it is connected, now from {}: two servers with one myid?",
+                host_of(from)
+            );
+            self.warn(now_ms, sid, "twins", text, actions);
         }
     }
 
@@ -378,7 +404,28 @@ impl QuorumCnxManager {
 
     /// Warns of a peer's problem, unless that was done lately.
     fn warn(&mut self, now_ms: i64, sid: Sid, kind: &'static str, text: String, actions: &mut Vec<Action>) {
-        self.warn_about(now_ms, &sid.to_string(), kind, text, actions);
+        if self.ensemble.member(sid).is_some() {
+            self.warn_about(now_ms, &sid.to_string(), kind, text, actions);
+        } else {
+            // A stranger has as many numbers as it likes.
+            self.tell_of_stranger(now_ms, kind, log::Level::Warn, text, actions);
+        }
+    }
+
+    /// Says something of a caller who is no member, a few times only.
+    fn tell_of_stranger(
+        &mut self,
+        now_ms: i64,
+        who: &str,
+        level: log::Level,
+        text: String,
+        actions: &mut Vec<Action>,
+    ) {
+        let level = match self.told.is_news(now_ms, who, "stranger", &text) {
+            true => level,
+            false => log::Level::Debug,
+        };
+        say(actions, level, text);
     }
 
     fn warn_about(
@@ -414,6 +461,10 @@ const MOST_STRANGERS: usize = 16;
 const FIRST_PATIENCE_MS: i64 = 250;
 /// While a message waits for it, a peer is called at least so often.
 const LONGEST_PATIENCE_MS: i64 = 5_000;
+
+/// So many calls of a server that is connected, within so long, are those of two.
+const TWINS_CALLS: u32 = 4;
+const TWINS_MS: i64 = 60_000;
 
 #[cfg(test)]
 mod tests;

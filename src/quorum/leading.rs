@@ -16,12 +16,14 @@ use crate::zab::{History, Leader, LeaderAction, LeaderEvent, LeaderRules};
 use super::ground::{Ground, must_have_ended};
 use super::peer_link::{Closer, PeerLink, PortEvent, ToPeer, report_late};
 use super::quorum_peer::{ChainLetter, Outcome};
+use super::strangers::Strangers;
 
 /// A server that leads, or tries to.
 pub(super) struct Leading {
     core: Leader,
     history: TreeHistory,
     links: BTreeMap<LinkId, PeerLink>,
+    strangers: Strangers,
     acceptor: Box<dyn Closer>,
     to_me: Address<ChainLetter>,
     reign: Option<Reign>,
@@ -72,6 +74,7 @@ impl Leading {
             core,
             history: TreeHistory(Arc::clone(&ground.database)),
             links: BTreeMap::new(),
+            strangers: Strangers::default(),
             acceptor,
             to_me,
             reign: None,
@@ -95,24 +98,48 @@ impl Leading {
         event: PortEvent,
     ) -> Result<Outcome, Halt> {
         let event = match event {
-            PortEvent::Connected(link) => {
-                let id = link.id;
-                self.links.insert(id, link);
-                LeaderEvent::Connected(id)
+            PortEvent::Connected(link) => return self.welcome(ground, runtime, now, link),
+            PortEvent::Packet(link, packet) => {
+                let outcome = self.give(ground, runtime, now, [LeaderEvent::Packet(link, packet)]);
+                if self.links.contains_key(&link) {
+                    self.strangers.introduced(link);
+                }
+                return outcome;
             }
-            PortEvent::Packet(link, packet) => LeaderEvent::Packet(link, packet),
             PortEvent::TreeSent(link) => LeaderEvent::SnapshotSent(link),
             PortEvent::Down(id, reason) => {
-                let Some(link) = self.links.remove(&id) else {
-                    return Ok(Outcome::Stays);
-                };
-                log::warn!("The link to the learner at {} is down: {reason}", link.remote);
-                link.close();
+                self.part(now, id, &reason);
                 LeaderEvent::Down(id)
             }
             PortEvent::TreeReceived(..) | PortEvent::Unreachable(_) => return Ok(Outcome::Stays),
         };
         self.give(ground, runtime, now, [event])
+    }
+
+    /// Takes a caller in. If there are too many that have not said who they are, another has to go.
+    fn welcome<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        link: PeerLink,
+    ) -> Result<Outcome, Halt> {
+        let id = link.id;
+        self.links.insert(id, link);
+        let mut events = vec![LeaderEvent::Connected(id)];
+        if let Some(oldest) = self.strangers.come(id) {
+            self.part(now, oldest, "too many callers are silent");
+            events.push(LeaderEvent::Down(oldest));
+        }
+        self.give(ground, runtime, now, events)
+    }
+
+    /// Ends a link, if that has not been done.
+    fn part(&mut self, now: Now, id: LinkId, reason: &str) {
+        if let Some(link) = self.links.remove(&id) {
+            self.strangers.part(now.elapsed_ms, id, &link.remote, reason);
+            link.close();
+        }
     }
 
     pub fn on_chain<R: Runtime>(
@@ -169,11 +196,7 @@ impl Leading {
                 LeaderAction::SendSnapshot(link) => {
                     self.send(link, ToPeer::Tree(Arc::clone(&ground.database)));
                 }
-                LeaderAction::HangUp(link) => {
-                    if let Some(link) = self.links.remove(&link) {
-                        link.close();
-                    }
-                }
+                LeaderAction::HangUp(link, reason) => self.part(now, link, &reason),
                 LeaderAction::Lead(zxid) => {
                     self.reign(ground, runtime, now, zxid)?;
                     outcome = Outcome::Established(zxid.epoch());

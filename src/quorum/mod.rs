@@ -29,6 +29,7 @@ pub mod messenger;
 pub mod peer_link;
 pub mod quorum_peer;
 mod read_only;
+mod strangers;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -555,9 +555,9 @@ impl Leader {
 
     fn hang_up(&mut self, link: LinkId, reason: &dyn std::fmt::Display, out: &mut Vec<LeaderAction>) {
         if let Some(learner) = self.learners.get(&link) {
-            log::warn!("{reason} (sid {}, which is {:?})", learner.sid(), learner.phase());
+            let reason = format!("{reason} (sid {}, which is {:?})", learner.sid(), learner.phase());
             self.forget(link);
-            out.push(LeaderAction::HangUp(link));
+            out.push(LeaderAction::HangUp(link, reason));
         }
     }
 

@@ -65,8 +65,8 @@ pub enum LeaderAction {
     /// Queue the packet SNAP, with the zxid that is applied when it is written, and behind it the tree and
     /// the signature. What is queued later comes behind them. [`LeaderEvent::SnapshotSent`] is due then.
     SendSnapshot(LinkId),
-    /// Close a learner's connection. [`LeaderEvent::Down`] is not needed any more.
-    HangUp(LinkId),
+    /// Close a learner's connection, for this reason. [`LeaderEvent::Down`] is not needed any more.
+    HangUp(LinkId, String),
     /// The reign begins: name the tree by this zxid, renew the vote, start the chain, open the gate.
     Lead(Zxid),
     /// A proposal is decided: apply it when its turn comes.

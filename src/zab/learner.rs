@@ -128,14 +128,6 @@ pub enum Misled {
         /// The transaction.
         zxid: Zxid,
     },
-    /// Its epoch is one that this server has promised not to follow any more.
-    #[error("Leaders epoch, {leader} is less than accepted epoch, {accepted}", leader = leader.0, accepted = accepted.0)]
-    OldEpoch {
-        /// The leader's.
-        leader: Epoch,
-        /// This server's promise.
-        accepted: Epoch,
-    },
 }
 
 /// A learner.
@@ -157,6 +149,11 @@ enum Phase {
     Snapshot(Epoch, Zxid),
     Sync(LearnerSync),
     Broadcast(Synced),
+    /// The leader will not do before it begins another epoch, and then it hangs up. 3.4.14 leaves at once, comes
+    /// again at once, and fills the log.
+    Stranded {
+        until_ms: i64,
+    },
     Over,
 }
 
@@ -179,6 +176,7 @@ impl Learner {
             Phase::Connecting | Phase::Snapshot(..) | Phase::Over => None,
             Phase::LeaderInfo | Phase::Head(..) | Phase::Sync(_) => Some(self.heard_ms + self.rules.init_ms),
             Phase::Broadcast(_) => Some(self.heard_ms + self.rules.sync_ms),
+            Phase::Stranded { until_ms } => Some(until_ms),
         }
     }
 
@@ -204,7 +202,11 @@ impl Learner {
             }
             LearnerEvent::Tick => {
                 if self.deadline().is_some_and(|deadline_ms| now_ms >= deadline_ms) {
-                    self.leave("Read timed out".to_owned(), out);
+                    let reason = match &self.phase {
+                        Phase::Stranded { .. } => "its epoch is still too old",
+                        _ => "Read timed out",
+                    };
+                    self.leave(reason.to_owned(), out);
                 }
                 Ok(())
             }
@@ -236,7 +238,7 @@ impl Learner {
 
     fn packet(&mut self, packet: &QuorumPacket, out: &mut Vec<LearnerAction>) -> Result<(), Misled> {
         match &mut self.phase {
-            Phase::Over => Ok(()),
+            Phase::Over | Phase::Stranded { .. } => Ok(()),
             Phase::Connecting | Phase::Snapshot(..) => Err(Misled::Unexpected(packet.kind)),
             Phase::LeaderInfo => self.leader_info(packet, out),
             &mut Phase::Head(epoch, needs_snapshot) => self.head(packet, epoch, needs_snapshot, out),
@@ -278,7 +280,15 @@ impl Learner {
             QuorumPacket::ack_epoch(None, if is_refetch { Zxid(0) } else { start.last })
         } else {
             let accepted = start.accepted;
-            return Err(Misled::OldEpoch { leader, accepted });
+            log::warn!(
+                "Leaders epoch, {} is less than accepted epoch, {}, which the file acceptedEpoch holds: this server \
+                 can follow when the others elect a leader anew",
+                leader.0,
+                accepted.0
+            );
+            let until_ms = self.heard_ms + self.rules.init_ms;
+            self.phase = Phase::Stranded { until_ms };
+            return Ok(());
         };
         out.push(LearnerAction::Send(answer));
         self.phase = Phase::Head(leader, is_refetch);

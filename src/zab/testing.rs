@@ -59,7 +59,7 @@ impl Line for LeaderAction {
         match self {
             LeaderAction::Send(link, packet) => format!("{} <- {}", link.0, packet.line()),
             LeaderAction::SendSnapshot(link) => format!("{} <- snapshot", link.0),
-            LeaderAction::HangUp(link) => format!("hang up {}", link.0),
+            LeaderAction::HangUp(link, _) => format!("hang up {}", link.0),
             LeaderAction::SaveAcceptedEpoch(epoch) => format!("accepted {}", epoch.0),
             LeaderAction::SaveCurrentEpoch(epoch) => format!("current {}", epoch.0),
             LeaderAction::Lead(zxid) => format!("lead {zxid}"),

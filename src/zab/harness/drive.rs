@@ -180,7 +180,7 @@ impl World {
                         link.down.push_back(Wire::Snapshot);
                     }
                 }
-                LeaderAction::HangUp(link) => self.cut(link),
+                LeaderAction::HangUp(link, _) => self.cut(link),
                 LeaderAction::Lead(zxid) => {
                     self.nodes[node].label = zxid;
                     self.nodes[node].serves = true;
