@@ -111,7 +111,8 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
     let (client_port, clients) = (port.port(), Clients::new(vec![letters]));
     let me = member(ensemble)?;
-    let election_port = host.bind_election(election_config(config, ensemble, me))?;
+    let election_port = host.bind_election(election_config(config, ensemble, me));
+    let election_port = election_port.map_err(|halt| with_my_id(config, ensemble, halt))?;
 
     let (database, gate_kept) = (Arc::clone(&state.database), Arc::clone(&gate));
     let (purge_disk, purge_dirs) = (Arc::clone(&state.disk), state.dirs.clone());
@@ -207,6 +208,17 @@ impl Server {
         }
         log::info!("Exiting normally");
     }
+}
+
+/// A wrong number makes a server want the port of another one.
+fn with_my_id(config: &Config, ensemble: &EnsembleConfig, halt: Halt) -> Halt {
+    let (my_id, path) = (ensemble.my_id, config.data_dir.join("myid"));
+    let reason = format!(
+        "{}; {} says that this is server {my_id}",
+        halt.reason,
+        path.display()
+    );
+    Halt::new(halt.code, reason)
 }
 
 /// This server in the list of servers.
