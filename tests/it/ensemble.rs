@@ -1,5 +1,11 @@
 //! Ensembles of our own servers, over real sockets, with the real binary.
 
+mod bad_input;
+mod five;
+mod groups;
+mod links;
+mod strangers;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;

@@ -13,12 +13,15 @@ use oxkeeper::tools::wire::four_letter_word;
 use tempfile::TempDir;
 
 use super::process::{Kind, Server, free_port};
+use super::way::Way;
 use super::{LONG, wait_until};
 
 /// Servers with the numbers 1 to n. All are killed when it is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     nodes: BTreeMap<usize, Node>,
+    /// From the first to the second, if a test wants to block them.
+    ways: BTreeMap<(usize, usize), [Way; 2]>,
     /// Goes after the servers, which show the ends of their logs when a test fails.
     dir: TempDir,
 }
@@ -26,7 +29,22 @@ pub struct Cluster {
 #[derive(Debug)]
 struct Node {
     port: u16,
+    quorum_port: u16,
+    election_port: u16,
     server: Option<Server>,
+}
+
+/// How servers are laid out.
+#[derive(Debug, Default)]
+pub struct Layout<'a> {
+    /// How many.
+    pub count: usize,
+    /// How many of these do not vote: the last ones.
+    pub observers: usize,
+    /// More lines of each zoo.cfg, which may contradict the usual ones.
+    pub lines: &'a [&'a str],
+    /// Whether ways between them can be blocked.
+    pub has_ways: bool,
 }
 
 /// A tree as clients see it: of each path the data, the ACL and the stat.
@@ -35,50 +53,77 @@ pub type Tree = BTreeMap<String, (Option<Vec<u8>>, Vec<Acl>, Stat)>;
 impl Cluster {
     /// Lays out `count` servers, of which the last `observers` do not vote, and starts all.
     pub fn start(count: usize, observers: usize) -> Cluster {
-        let mut cluster = Cluster::lay_out(count, observers);
+        let mut cluster = Cluster::lay_out(&Layout {
+            count,
+            observers,
+            ..Layout::default()
+        });
         cluster.start_all();
         cluster
     }
 
-    fn lay_out(count: usize, observers: usize) -> Cluster {
-        let dir = tempfile::tempdir().expect("a directory");
-        let role = |number| {
-            if number > count - observers {
-                ":observer"
-            } else {
-                ""
-            }
-        };
-        let servers: String = (1..=count)
-            .map(|n| {
-                format!(
-                    "server.{n}=127.0.0.1:{}:{}{}\n",
-                    free_port(),
-                    free_port(),
-                    role(n)
-                )
-            })
-            .collect();
-        let mut nodes = BTreeMap::new();
-        for number in 1..=count {
-            let (home, port) = (dir.path().join(number.to_string()), free_port());
-            let data = home.join("data");
-            fs::create_dir_all(&data).expect("a directory");
-            fs::write(data.join("myid"), format!("{number}\n")).expect("myid");
-            let peer_type = if role(number).is_empty() {
-                "participant"
-            } else {
-                "observer"
+    /// Makes directories and configurations.
+    pub fn lay_out(layout: &Layout) -> Cluster {
+        let node = |number| {
+            let node = Node {
+                port: free_port(),
+                quorum_port: free_port(),
+                election_port: free_port(),
+                server: None,
             };
-            let text = format!(
-                "tickTime=500\ninitLimit=40\nsyncLimit=20\nclientPort={port}\npeerType={peer_type}\n\
-                 minSessionTimeout=1000\nmaxSessionTimeout=60000\ndataDir={}\n{servers}",
-                data.display()
-            );
-            fs::write(home.join("zoo.cfg"), text).expect("zoo.cfg");
-            nodes.insert(number, Node { port, server: None });
+            (number, node)
+        };
+        let nodes: BTreeMap<usize, Node> = (1..=layout.count).map(node).collect();
+        let mut ways = BTreeMap::new();
+        for from in nodes.keys().filter(|_| layout.has_ways) {
+            for (to, node) in nodes.iter().filter(|(to, _)| *to != from) {
+                ways.insert(
+                    (*from, *to),
+                    [Way::to(node.quorum_port), Way::to(node.election_port)],
+                );
+            }
         }
-        Cluster { dir, nodes }
+        let dir = tempfile::tempdir().expect("a directory");
+        let cluster = Cluster { nodes, ways, dir };
+        (1..=layout.count).for_each(|number| cluster.configure(number, layout));
+        cluster
+    }
+
+    fn configure(&self, number: usize, layout: &Layout) {
+        let is_observer = |number| number > layout.count - layout.observers;
+        let (home, port) = (self.home(number), self.nodes[&number].port);
+        let data = home.join("data");
+        fs::create_dir_all(&data).expect("a directory");
+        fs::write(data.join("myid"), format!("{number}\n")).expect("myid");
+        let peer_type = if is_observer(number) {
+            "observer"
+        } else {
+            "participant"
+        };
+        let mut text = format!(
+            "tickTime=500\ninitLimit=40\nsyncLimit=20\nclientPort={port}\npeerType={peer_type}\n\
+             minSessionTimeout=1000\nmaxSessionTimeout=60000\ndataDir={}\n",
+            data.display()
+        );
+        for (other, node) in &self.nodes {
+            let [quorum_port, election_port] = match self.ways.get(&(number, *other)) {
+                Some(ways) => [ways[0].port(), ways[1].port()],
+                None => [node.quorum_port, node.election_port],
+            };
+            let role = if is_observer(*other) { ":observer" } else { "" };
+            text += &format!("server.{other}=127.0.0.1:{quorum_port}:{election_port}{role}\n");
+        }
+        layout.lines.iter().for_each(|line| text += &format!("{line}\n"));
+        fs::write(home.join("zoo.cfg"), text).expect("zoo.cfg");
+    }
+
+    /// Blocks all ways between a server and some others, both ways, or opens them.
+    pub fn block(&self, number: usize, others: &[usize], blocked: bool) {
+        for other in others {
+            for pair in [(number, *other), (*other, number)] {
+                self.ways[&pair].iter().for_each(|way| way.block(blocked));
+            }
+        }
     }
 
     /// Starts those that do not run, and waits until all serve.
@@ -90,6 +135,11 @@ impl Cluster {
             .map(|(n, _)| *n)
             .collect();
         self.start_these(&idle);
+    }
+
+    /// Starts some, without waiting: they may be too few to serve.
+    pub fn spawn_these(&mut self, numbers: &[usize]) {
+        numbers.iter().for_each(|&number| self.spawn(number));
     }
 
     /// Starts some, and waits until they serve.
@@ -113,7 +163,7 @@ impl Cluster {
     }
 
     /// Waits until a server that runs serves in some role.
-    fn wait_until_serving(&mut self, number: usize) {
+    pub fn wait_until_serving(&mut self, number: usize) {
         let node = self.nodes.get_mut(&number).expect("a server");
         node.server
             .as_mut()
@@ -155,14 +205,17 @@ impl Cluster {
 
     /// Where a server's learners connect while it leads.
     pub fn quorum_address(&self, number: usize) -> SocketAddr {
-        let text = fs::read_to_string(self.home(number).join("zoo.cfg")).expect("zoo.cfg");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("server.{number}=127.0.0.1:")));
-        let port = line
-            .and_then(|line| line.split(':').next())
-            .and_then(|port| port.parse().ok());
-        SocketAddr::from(([127, 0, 0, 1], port.expect("a quorum port")))
+        SocketAddr::from(([127, 0, 0, 1], self.nodes[&number].quorum_port))
+    }
+
+    /// Where the other servers connect for the election.
+    pub fn election_address(&self, number: usize) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.nodes[&number].election_port))
+    }
+
+    /// The number of a server's process.
+    pub fn pid(&self, number: usize) -> u32 {
+        self.server(number).pid()
     }
 
     /// All client addresses.
@@ -178,15 +231,23 @@ impl Cluster {
             .find_map(|line| line.strip_prefix("Mode: ").map(str::to_owned))
     }
 
+    /// The servers that run.
+    pub fn running(&self) -> Vec<usize> {
+        let running = self.nodes.iter().filter(|(_, node)| node.server.is_some());
+        running.map(|(&number, _)| number).collect()
+    }
+
     /// The leader, once there is one among the servers that run.
     pub fn leader(&self) -> usize {
+        self.leader_among(&self.running())
+    }
+
+    /// The leader, once there is one among these.
+    pub fn leader_among(&self, numbers: &[usize]) -> usize {
         let mut leader = None;
         wait_until("a leader", LONG, || {
-            let running = self.nodes.iter().filter(|(_, node)| node.server.is_some());
-            let mut modes = running.map(|(&number, _)| (number, self.mode(number)));
-            leader = modes
-                .find(|(_, mode)| mode.as_deref() == Some("leader"))
-                .map(|(number, _)| number);
+            let mut numbers = numbers.iter().copied();
+            leader = numbers.find(|&number| self.mode(number).as_deref() == Some("leader"));
             leader.is_some()
         });
         leader.expect("waited for")
@@ -195,11 +256,8 @@ impl Cluster {
     /// A server that runs and follows.
     pub fn follower(&self) -> usize {
         let leader = self.leader();
-        let mut running = self.nodes.iter().filter(|(_, node)| node.server.is_some());
-        *running
-            .find(|(number, _)| **number != leader)
-            .expect("a follower")
-            .0
+        let mut running = self.running().into_iter();
+        running.find(|&number| number != leader).expect("a follower")
     }
 
     /// A client of one server.
@@ -218,8 +276,10 @@ impl Cluster {
 
     /// Fails unless all servers that run show the same tree; gives it.
     pub fn same_trees(&self) -> Tree {
-        let running = self.nodes.iter().filter(|(_, node)| node.server.is_some());
-        let mut trees = running.map(|(&number, _)| (number, self.tree(number)));
+        let mut trees = self
+            .running()
+            .into_iter()
+            .map(|number| (number, self.tree(number)));
         let (first, expected) = trees.next().expect("a server that runs");
         for (number, tree) in trees {
             for (path, node) in &expected {
@@ -243,7 +303,8 @@ impl Cluster {
         self.home(number).join("data").join("version-2")
     }
 
-    fn home(&self, number: usize) -> PathBuf {
+    /// A server's own directory, with its zoo.cfg.
+    pub fn home(&self, number: usize) -> PathBuf {
         self.dir.path().join(number.to_string())
     }
 

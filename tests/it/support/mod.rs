@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod configured;
 pub mod process;
 pub mod random;
+pub mod way;
 
 use std::time::{Duration, Instant};
 
