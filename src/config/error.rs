@@ -64,20 +64,12 @@ pub enum ConfigError {
         allowed: String,
     },
     /// A key of a list that is set twice, to different values: one of them is a mistake.
-    #[error("{origin}: {key}={value}: {first_key}={first_value} was set before, {first_origin}")]
+    #[error("{second}: {first}")]
     Twice {
-        /// Where it was set the second time.
-        origin: Origin,
-        /// The key.
-        key: String,
-        /// Its second value.
-        value: String,
-        /// Where it was set first.
-        first_origin: Origin,
-        /// The key as it was spelt there.
-        first_key: String,
-        /// Its first value.
-        first_value: String,
+        /// The second setting, with its place.
+        second: String,
+        /// The first one, with its place.
+        first: String,
     },
     /// A key that must be there and is not.
     #[error("{place}: {key} is not set{why}")]

@@ -274,13 +274,10 @@ pub(super) fn bad_value(key: &str, setting: &Setting, kind: Kind) -> ConfigError
 
 /// The refusal of a second key for something that has one.
 pub(super) fn twice(second: (&str, &Setting), first: (&str, &Setting)) -> ConfigError {
+    let (second_key, second, first_key, first) = (second.0, second.1, first.0, first.1);
     ConfigError::Twice {
-        origin: second.1.origin.clone(),
-        key: second.0.to_owned(),
-        value: second.1.value.clone(),
-        first_origin: first.1.origin.clone(),
-        first_key: first.0.to_owned(),
-        first_value: first.1.value.clone(),
+        second: format!("{}: {second_key}={}", second.origin, second.value),
+        first: format!("{first_key}={} was set before, {}", first.value, first.origin),
     }
 }
 

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
-"""Runs kazoo's own test suite against one server of either kind.
+"""Runs kazoo's own test suite against servers of either kind.
 
     kazoo_suite.py oxkeeper                  every test of the list must pass
+    kazoo_suite.py oxkeeper --servers 3      the same in an ensemble of three
     kazoo_suite.py java --record 3           writes the list: what passes 3 times
     kazoo_suite.py oxkeeper -k test_lock     pytest's -k, for work on one test
+    kazoo_suite.py oxkeeper --modules test_lock,test_queue
 
 kazoo's harness starts its servers by running `java`. A script of that name,
 first on PATH, hands the harness's zoo.cfg and -D options to the kind asked for.
-The list, kazoo-java-3.4.14.txt, holds the tests that pass against Java 3.4.14
-with one server; its head says how it was made. The test modules are shared out
-among a few pytest processes, each with servers and ports of its own.
+The lists hold the tests that pass against Java 3.4.14 with as many servers:
+kazoo-java-3.4.14.txt with one, kazoo-java-3.4.14-ensemble.txt with three. The
+head of each says how it was made. The test modules are shared out among a few
+pytest processes, each with servers and ports of its own.
 """
 
 import argparse
@@ -21,7 +24,10 @@ import xml.etree.ElementTree as ElementTree
 
 import peers
 
-LIST = peers.HERE / "kazoo-java-3.4.14.txt"
+LISTS = {
+    1: peers.HERE / "kazoo-java-3.4.14.txt",
+    3: peers.HERE / "kazoo-java-3.4.14-ensemble.txt",
+}
 VERSION = "2.11.0"
 SOURCES = peers.PEERS / f"kazoo-{VERSION}"
 # Slow modules first, so that the processes end at about the same time.
@@ -29,11 +35,11 @@ SLOW = ["test_client", "test_watchers", "test_lock", "test_partitioner", "test_c
 # With more failures than these it is not for want of time.
 MOST_AGAIN = 10
 HEAD = """\
-# Tests of kazoo {version}'s own suite that pass against Java ZooKeeper 3.4.14 with
-# one server (ZOOKEEPER_CLUSTER_SIZE=1, ZOOKEEPER_VERSION=3.4.14), in each of {runs}
-# runs. Made by: kazoo_suite.py java --record {runs}
-# Not listed: tests that the suite skips for 3.4 or for want of a server that
-# speaks TLS or Kerberos, and those that need an ensemble.
+# Tests of kazoo {version}'s own suite that pass against Java ZooKeeper 3.4.14 in each
+# of {runs} runs, with ZOOKEEPER_CLUSTER_SIZE={servers} and ZOOKEEPER_VERSION=3.4.14.
+# Made by: kazoo_suite.py java --servers {servers} --record {runs}
+# Not listed: tests that the suite skips for 3.4, or for want of a server that speaks
+# TLS or Kerberos, and with one server those that need an ensemble.
 """
 
 
@@ -41,7 +47,7 @@ def main():
     options = parse_arguments()
     if options.record:
         return record(options)
-    listed = listed_tests()
+    listed = listed_tests(options)
     results = run_suite(options, listed)
     if options.only:
         listed &= set(results)
@@ -65,15 +71,18 @@ def record(options):
         results = run_suite(options, None)
         good = {name for name, outcome in results.items() if outcome == "passed"}
         passed = good if passed is None else passed & good
-    head = HEAD.format(version=VERSION, runs=options.record)
-    LIST.write_text(head + "".join(f"{name}\n" for name in sorted(passed)))
-    print(f"{LIST.name}: {len(passed)} tests")
+    head = HEAD.format(version=VERSION, runs=options.record, servers=options.servers)
+    list_of_all = LISTS[options.servers]
+    list_of_all.write_text(head + "".join(f"{name}\n" for name in sorted(passed)))
+    print(f"{list_of_all.name}: {len(passed)} tests")
     return 0
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=peers.KINDS)
+    parser.add_argument("--servers", type=int, default=1, choices=LISTS)
+    parser.add_argument("--modules", type=lambda text: text.split(","), help="these alone")
     parser.add_argument("--record", type=int, default=0, metavar="RUNS")
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("-k", dest="only", help="pytest's expression")
@@ -84,9 +93,12 @@ def not_passed(names, results):
     return sorted(name for name in names if results.get(name) != "passed")
 
 
-def listed_tests():
-    lines = LIST.read_text().splitlines()
-    return {line for line in lines if line and not line.startswith("#")}
+def listed_tests(options):
+    lines = LISTS[options.servers].read_text().splitlines()
+    names = {line for line in lines if line and not line.startswith("#")}
+    if not options.modules:
+        return names
+    return {name for module in options.modules for name in of_module(names, module)}
 
 
 def of_module(names, module):
@@ -148,9 +160,9 @@ def start_pytest(module, tests, shim_directory, report, options):
         PATH=f"{shim_directory}:{os.environ['PATH']}",
         ZOOKEEPER_CLASSPATH=peers.java_class_path(),
         ZOOKEEPER_VERSION="3.4.14",
-        ZOOKEEPER_CLUSTER_SIZE="1",
-        # The harness takes five ports from here for each server.
-        ZOOKEEPER_PORT_OFFSET=str(peers.free_port()),
+        ZOOKEEPER_CLUSTER_SIZE=str(options.servers),
+        # The harness takes five ports for each server, and begins anew every ten.
+        ZOOKEEPER_PORT_OFFSET=str(peers.free_ports(10 * options.servers)),
         # Its data directories, which a killed harness leaves behind.
         TMPDIR=str(report.parent),
     )

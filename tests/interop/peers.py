@@ -32,6 +32,8 @@ import time
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent.parent
 KINDS = ("java", "oxkeeper", "java-3.9")
+# Those that free_port gives one after the other.
+PORTS_APART = 7
 PEERS = pathlib.Path(
     os.environ.get("OXKEEPER_PEERS")
     or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
@@ -55,16 +57,32 @@ def free_port():
     """A port nobody listens on now; from below the range of outgoing ones, so
     that no client's socket takes it between two starts of a server."""
     low = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    start = 10000 + (os.getpid() * 37 + _next_number() * 7) % max(low - 11000, 1000)
+    start = 10000 + (os.getpid() * 37 + _next_number() * PORTS_APART) % max(low - 11000, 1000)
     for port in range(start, start + 900):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("0.0.0.0", port))
-                return port
-            except OSError:
-                continue
+        if _is_free(port):
+            return port
     raise AssertionError("no free port")
+
+
+def free_ports(count):
+    """The first of so many free ports, one behind the other."""
+    while True:
+        first = free_port()
+        if all(_is_free(port) for port in range(first, first + count)):
+            # Nobody else is given one of them.
+            for _ in range(count // PORTS_APART):
+                _next_number()
+            return first
+
+
+def _is_free(port):
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+        except OSError:
+            return False
+    return True
 
 
 def four_letter_word(port, word, more=b""):
