@@ -6,6 +6,7 @@ mod checkers;
 mod differential;
 mod durability;
 mod ensemble;
+mod ensemble_script;
 mod history;
 mod hostile;
 mod rounds;
