@@ -25,8 +25,9 @@ import wire
 TICK_MS = 500
 
 
-def main():
-    parts = sys.argv[1:] or ["roles", "sync", "replace"]
+def main(parts):
+    """Runs the parts that the command line names, or these."""
+    parts = sys.argv[1:] or parts
     passed = failed = 0
     for part in parts:
         for name, test in PARTS[part]:
@@ -259,9 +260,11 @@ class Load(threading.Thread):
         super().__init__(daemon=True)
         self.ensemble, self.done, self.stopped = ensemble, [], threading.Event()
         self.session, self.renewals, self.lost_sessions = None, 0, 0
+        self.longest_pause_s = 0
 
     def run(self):
         client, number = None, 0
+        last = time.monotonic()
         while not self.stopped.is_set():
             try:
                 if client is None:
@@ -271,6 +274,8 @@ class Load(threading.Thread):
                 path = f"/load-{number}"
                 client.create(path, path.encode())
                 self.done.append(path)
+                now = time.monotonic()
+                self.longest_pause_s, last = max(self.longest_pause_s, now - last), now
             except (OSError, wire.Refused, AssertionError):
                 client = None
                 time.sleep(0.05)
@@ -335,4 +340,4 @@ PARTS = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(list(PARTS)))

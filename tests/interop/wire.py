@@ -31,8 +31,10 @@ class Refused(Exception):
 class Client:
     """One connection with its session."""
 
-    def __init__(self, port, timeout_ms=30000, session=None, last_zxid=0):
+    def __init__(self, port, timeout_ms=30000, session=None, last_zxid=0, read_only=False):
         """`session` is (id, password) of an earlier client, to take it over.
+        `read_only` says that a server without a quorum will do; None leaves the
+        byte out, as clients before 3.4 do.
 
         After a refusal to renew, `timeout_ms` is 0 and the connection useless.
         """
@@ -43,13 +45,16 @@ class Client:
         self.zxid = 0
         self._xid = 0
         self._send(
-            struct.pack(">iqiq", 0, last_zxid, timeout_ms, session_id) + _buffer(password) + b"\0"
+            struct.pack(">iqiq", 0, last_zxid, timeout_ms, session_id)
+            + _buffer(password)
+            + (b"" if read_only is None else _boolean(read_only))
         )
         body = Reader(self._receive())
         body.integer()
         self.timeout_ms = body.integer()
         self.session_id = body.long()
         self.password = body.buffer()
+        self.is_read_only = body.rest() == b"\1"
 
     @property
     def session(self):
@@ -174,6 +179,9 @@ class Reader:
             return None
         self.at += length
         return self.data[self.at - length : self.at]
+
+    def rest(self):
+        return self.data[self.at :]
 
     def string(self):
         raw = self.buffer()
