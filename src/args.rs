@@ -35,10 +35,18 @@ pub enum Tool {
     Bench,
     /// A command line client. (ZooKeeperMain)
     Cli,
+    /// Finds where two data directories differ.
+    Compare,
+    /// A transaction log as text. (LogFormatter)
+    LogFormatter,
     /// Removes old snapshots and logs. (PurgeTxnLog)
     Purge,
     /// Shows the elections in logs.
     Rounds,
+    /// A snapshot as text, or its summary. (SnapshotFormatter)
+    Snapshot,
+    /// Prints or mends a transaction log. (TxnLogToolkit)
+    TxnLog,
 }
 
 /// A command line that says nothing known. The process prints it to stderr and ends with code 2.
@@ -73,6 +81,10 @@ pub fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> 
         "server" => server(arguments, &mut properties)?,
         "bench" => tool(Tool::Bench, arguments, &mut properties),
         "cli" => tool(Tool::Cli, arguments, &mut properties),
+        "compare" => tool(Tool::Compare, arguments, &mut properties),
+        "log-formatter" => tool(Tool::LogFormatter, arguments, &mut properties),
+        "snapshot" => tool(Tool::Snapshot, arguments, &mut properties),
+        "txnlog" => tool(Tool::TxnLog, arguments, &mut properties),
         "purge" => tool(Tool::Purge, arguments, &mut properties),
         "rounds" => tool(Tool::Rounds, arguments, &mut properties),
         "options" if arguments.is_empty() => Command::Options,
@@ -230,13 +242,17 @@ fn version() -> String {
 const COMMANDS: &str = "Usage: oxkeeper [-Dkey=value ...] COMMAND [ARGUMENTS]
 
 Commands:
-    server      run a server
-    cli         talk to servers
-    bench       measure servers
-    purge       remove old snapshots and transaction logs
-    rounds      show the elections in the logs of servers
-    options     print all keys of zoo.cfg and all properties
-    version     print the version";
+    server         run a server
+    cli            talk to servers
+    bench          measure servers
+    purge          remove old snapshots and transaction logs
+    txnlog         print or mend a transaction log (TxnLogToolkit)
+    log-formatter  print a transaction log (LogFormatter)
+    snapshot       print or sum up a snapshot (SnapshotFormatter)
+    compare        find where two data directories differ
+    rounds         show the elections in the logs of servers
+    options        print all keys of zoo.cfg and all properties
+    version        print the version";
 
 const SERVER: &str = "Usage: oxkeeper server [-Dkey=value ...] [ZOO_CFG | PORT DATADIR [TICKTIME] [MAXCNXNS]]
 

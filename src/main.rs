@@ -35,6 +35,10 @@ fn obey(
         }
         Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
         Command::Tool(Tool::Cli, arguments) => tools::cli::run(&arguments),
+        Command::Tool(Tool::Compare, arguments) => tools::files::run_compare(&arguments),
+        Command::Tool(Tool::LogFormatter, arguments) => tools::files::run_log_formatter(&arguments),
+        Command::Tool(Tool::Snapshot, arguments) => tools::files::run_snapshot(&arguments),
+        Command::Tool(Tool::TxnLog, arguments) => tools::files::run_txnlog(&arguments),
         Command::Tool(Tool::Purge, arguments) => tools::purge::run(&arguments),
         Command::Tool(Tool::Rounds, arguments) => tools::rounds::run(&arguments),
         Command::Options => print(&oxkeeper::config::options::reference()),

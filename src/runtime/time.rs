@@ -58,6 +58,12 @@ pub fn java_date(wall_ms: i64) -> String {
     local(&TimeZone::system(), wall_ms, "%a %b %d %H:%M:%S %Z %Y")
 }
 
+/// A wall time as Java's tools print it, in the time zone of the machine or of `TZ`, as Java 9 and later write
+/// it in English: `1/31/26, 1:05:00 PM UTC`. (DateFormat.getDateTimeInstance(SHORT, LONG))
+pub fn java_short_date(wall_ms: i64) -> String {
+    local(&TimeZone::system(), wall_ms, "%-m/%-d/%y, %-I:%M:%S %p %Z")
+}
+
 /// A wall time as log4j's ISO8601 prints it, in the time zone of the machine or of `TZ`:
 /// `2026-01-31 12:00:00,123`.
 pub fn log_date(wall_ms: i64) -> String {
@@ -115,6 +121,12 @@ mod tests {
             local(&berlin, 1_782_900_005_007, date),
             "Wed Jul 01 12:00:05 CEST 2026"
         );
+        let short = "%-m/%-d/%y, %-I:%M:%S %p %Z";
+        assert_eq!(
+            local(&berlin, 1_782_900_005_007, short),
+            "7/1/26, 12:00:05 PM CEST"
+        );
+        assert_eq!(local(&TimeZone::UTC, 0, short), "1/1/70, 12:00:00 AM UTC");
         let log = "%Y-%m-%d %H:%M:%S,%3f";
         assert_eq!(local(&berlin, 1_782_900_005_007, log), "2026-07-01 12:00:05,007");
         assert_eq!(local(&berlin, -1, log), "1970-01-01 00:59:59,999");

@@ -39,7 +39,7 @@ pub use log_reader::{LogReader, TornEnd};
 pub use log_writer::{LogOptions, LogWriter};
 pub use names::{DataFile, Dirs};
 pub use purge::purge;
-pub use recovery::{Recovered, RecoveryOptions, discard_after, recover, truncate};
+pub use recovery::{Recovered, RecoveryOptions, discard_after, load, recover, truncate};
 pub use snapshot::{
     InvalidSnapshot, SnapshotInput, SnapshotWriter, read_snapshot, verify_snapshot, write_snapshot,
 };

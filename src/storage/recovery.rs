@@ -160,7 +160,10 @@ fn cut_after(disk: &dyn Disk, log: &DataFile, last: Zxid) -> Result<(), StorageE
 }
 
 /// Loads the state after the last transaction that does not exceed `limit`, and changes nothing.
-fn load(
+///
+/// # Errors
+/// What the disk refuses, or damage.
+pub fn load(
     disk: &dyn Disk,
     dirs: &Dirs,
     options: &RecoveryOptions,

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cli;
 pub mod client;
+pub mod files;
 pub mod purge;
 pub mod rounds;
 pub mod wire;

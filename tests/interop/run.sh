@@ -12,6 +12,9 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
     kill_under_load.py ensemble.py modes.py "kazoo_suite.py oxkeeper --processes 4"
     "kazoo_suite.py oxkeeper --servers 3 --processes 3 --modules test_client,test_connection,test_lock")
 
+# The tools beside the server.
+SUITES+=(files.py)
+
 "$HERE/install.sh" || exit 1
 if [ -z "${OXKEEPER:-}" ]; then
     cargo build --release --manifest-path "$HERE/../../Cargo.toml" || exit 1
