@@ -8,12 +8,14 @@ roles    who leads, who follows and who observes, in all mixtures that differ;
          that moves from one kind to the other
 sync     a follower of either kind comes back to a leader of the other by DIFF,
          by SNAP, and by TRUNC of what it had logged alone
-replace  three Java servers become three of ours one at a time, under a load of
-         writes, and go back the same way
+replace  three Java servers become three of ours one at a time, and go back the
+         same way, under a steady load of writes, sequential names and ephemerals
+         from three clients that keep their sessions
 
 At each step the trees of all servers are compared, node by node.
 """
 
+import itertools
 import signal
 import sys
 import threading
@@ -254,33 +256,53 @@ def write_in_vain(client, path):
 
 
 class Load(threading.Thread):
-    """A client that writes nodes one by one, with one session, wherever a server is."""
+    """A client that writes with one session, wherever a server is: plain nodes,
+    sequential ones, and ephemerals, of which it holds one at a time."""
 
-    def __init__(self, ensemble):
+    def __init__(self, ensemble, name="a"):
         super().__init__(daemon=True)
-        self.ensemble, self.done, self.stopped = ensemble, [], threading.Event()
+        self.ensemble, self.name_of_mine = ensemble, name
+        self.done, self.sequence, self.held = [], [], None
         self.session, self.renewals, self.lost_sessions = None, 0, 0
+        self.stopped, self.may_go, self.rests = (threading.Event() for _ in range(3))
+        self.may_go.set()
         self.longest_pause_s = 0
 
     def run(self):
-        client, number = None, 0
-        last = time.monotonic()
-        while not self.stopped.is_set():
+        client, last = None, time.monotonic()
+        for number in itertools.count():
+            if not self.may_go.is_set():
+                self.rests.set()
+                self.may_go.wait()
+                self.rests.clear()
+                last = time.monotonic()
+            if self.stopped.is_set():
+                return
             try:
-                if client is None:
-                    client = self.connect(number)
-                    continue
-                number += 1
-                path = f"/load-{number}"
-                client.create(path, path.encode())
-                self.done.append(path)
+                client = client or self.connect()
+                self.write(client, number)
                 now = time.monotonic()
                 self.longest_pause_s, last = max(self.longest_pause_s, now - last), now
             except (OSError, wire.Refused, AssertionError):
                 client = None
-                time.sleep(0.05)
+            # A steady load, which leaves something to the servers.
+            time.sleep(0.02)
 
-    def connect(self, number):
+    def write(self, client, number):
+        path = f"/load-{self.name_of_mine}-{number}"
+        if number % 3 == 0:
+            self.done.append(client.create(path, path.encode()))
+        elif number % 3 == 1:
+            made = client.create("/seq-", flags=wire.SEQUENTIAL)
+            self.done.append(made)
+            self.sequence.append(made)
+        else:
+            former, self.held = self.held, None
+            if former:
+                client.delete(former)
+            self.held = client.create(path, flags=wire.EPHEMERAL)
+
+    def connect(self):
         node = list(self.ensemble.nodes.values())[self.renewals % len(self.ensemble.nodes)]
         self.renewals += 1
         client = wire.Client(node.port, session=self.session)
@@ -288,36 +310,63 @@ class Load(threading.Thread):
             self.lost_sessions += 1
             self.session = None
             raise ConnectionError("the session is over")
-        if self.session is None:
-            self.session = client.session
-            client.create(f"/session-{self.renewals}", flags=wire.EPHEMERAL)
+        self.session = client.session
         return client
 
     def wait_for_more(self, count):
         wanted = len(self.done) + count
         peers.wait_until(lambda: len(self.done) >= wanted, 60, f"{count} more writes")
 
+    def check(self, tree):
+        """What was acknowledged is there, each name of the sequence was given once
+        and later than the one before, and the session has its ephemeral."""
+        lost = [path for path in self.done if path not in tree]
+        assert not lost, f"{len(lost)} of {len(self.done)} acknowledged writes are lost: {lost[:5]}"
+        assert self.sequence == sorted(set(self.sequence)), "the sequence goes back"
+        assert not self.lost_sessions, f"{self.lost_sessions} sessions were lost"
+        if self.held:
+            assert self.held in tree, f"{self.held} is gone although its session lives"
+            owner = tree[self.held][2].ephemeral_owner
+            assert owner == self.session[0], f"{self.held} belongs to {owner:#x}"
+
+
+def compare_at_rest(ensemble, loads):
+    """Lets all clients rest for a moment, and compares the trees."""
+    for load in loads:
+        load.may_go.clear()
+    for load in loads:
+        assert load.rests.wait(40), "a client does not come to rest"
+    tree = ensemble.same_trees()
+    for load in loads:
+        load.check(tree)
+    names = [name for load in loads for name in load.sequence]
+    assert len(names) == len(set(names)), "two clients were given one name of the sequence"
+    for load in loads:
+        load.may_go.set()
+
 
 def replace_all():
-    """Java to ours and back, one server at a time."""
+    """Java to ours and back, one server at a time, the trees compared at each step."""
     ensemble = Ensemble("java", "java", "java").start(3)
-    load = Load(ensemble)
-    load.start()
-    load.wait_for_more(50)
+    loads = [Load(ensemble, name) for name in ("a", "b", "c")]
+    for load in loads:
+        load.start()
     for kind in ("oxkeeper", "java"):
         for node in ensemble.nodes.values():
+            for load in loads:
+                load.wait_for_more(20)
             node.server.stop()
             node.take(kind)
             node.start()
             ensemble.leader()
-            load.wait_for_more(50)
-    load.stopped.set()
-    load.join(30)
-    tree = ensemble.same_trees()
-    lost = [path for path in load.done if path not in tree]
-    assert not lost, f"{len(lost)} of {len(load.done)} acknowledged writes are lost: {lost[:5]}"
-    assert not load.lost_sessions, f"{load.lost_sessions} sessions were lost"
-    print(f"   {len(load.done)} writes, {load.renewals} connections, one session")
+            for load in loads:
+                load.wait_for_more(20)
+            compare_at_rest(ensemble, loads)
+    for load in loads:
+        load.stopped.set()
+        load.join(40)
+    writes, renewals = (sum(part) for part in zip(*((len(load.done), load.renewals) for load in loads)))
+    print(f"   {writes} writes, {renewals} connections, {len(loads)} sessions")
     return ensemble
 
 
@@ -328,7 +377,8 @@ PARTS = {
         ("Java leads two of ours", lambda: try_roles(3, O, O, J)),
         ("oxkeeper leads, Java follows and observes", lambda: try_roles(3, J, O, O, J + " observer")),
         ("Java leads, oxkeeper follows and observes", lambda: try_roles(3, O, J, J, O + " observer")),
-        ("two of ours and three of Java", lambda: try_roles(5, O, J, O, J, J)),
+        ("Java leads two of ours and two of Java", lambda: try_roles(5, O, J, O, J, J)),
+        ("oxkeeper leads one of ours and three of Java", lambda: try_roles(5, J, O, J, J, O)),
     ],
     "sync": [
         ("ours comes back to Java", lambda: come_back(O, J)),
