@@ -98,11 +98,50 @@ CONFIGS = {
     "empty file": "",
 }
 
-# Where oxkeeper does better on purpose: 3.4.14 serves with timeouts below zero, and
-# ends without a word about the file.
+# A member of an ensemble that waits for the others, and what may be wrong with it:
+# lines that replace those of the same key, and files below DIR/data.
+MEMBER = BASE + "initLimit=5\nsyncLimit=2\n" + "".join(
+    f"server.{n}=127.0.0.1:MEMBER{n}\n" for n in (1, 2, 3)
+)
+EPOCH_1 = {"myid": "1", "version-2/currentEpoch": "1", "version-2/acceptedEpoch": "1"}
+MEMBERS = {
+    "member": ("", {"myid": "1"}),
+    "member of epoch 1": ("", EPOCH_1),
+    "member without epoch files": ("", {"myid": "1", "version-2/updatingEpoch": ""}),
+    "member, files left over": ("", {**EPOCH_1, "version-2/currentEpoch.tmp": "x"}),
+    "member without myid": ("", {}),
+    "member, myid empty": ("", {"myid": ""}),
+    "member, myid no number": ("", {"myid": "one"}),
+    "member, myid with a blank": ("", {"myid": " 1"}),
+    "member, myid not listed": ("", {"myid": "4"}),
+    "member listed twice": ("server.2=127.0.0.1:1:2\nserver.2=127.0.0.1:MEMBER2\n", EPOCH_1),
+    "member listed under two spellings": ("server.02=127.0.0.1:MEMBER3\n", EPOCH_1),
+    "member without election port": ("server.3=127.0.0.1:2888\n", EPOCH_1),
+    "member in two groups": ("group.1=1:2\ngroup.2=2:3\n", EPOCH_1),
+    "member in no group": ("group.1=1:2\n", EPOCH_1),
+    "member, all in groups": ("group.1=1:2\ngroup.2=3\nweight.3=0\n", EPOCH_1),
+    "member, currentEpoch empty": ("", {**EPOCH_1, "version-2/currentEpoch": ""}),
+    "member, currentEpoch no number": ("", {**EPOCH_1, "version-2/currentEpoch": "1x"}),
+    "member, acceptedEpoch of zeros": ("", {**EPOCH_1, "version-2/acceptedEpoch": "\0"}),
+    "member, acceptedEpoch too old": ("", {**EPOCH_1, "version-2/currentEpoch": "2"}),
+    "member, acceptedEpoch missing": ("", {"myid": "1", "version-2/currentEpoch": "2"}),
+}
+CONFIGS.update({name: MEMBER + lines for name, (lines, _) in MEMBERS.items()})
+
+# Where oxkeeper does better on purpose: 3.4.14 serves with timeouts below zero, ends
+# without a word about the file, takes one of two lines, and has one code for all that
+# is wrong with data.
 OURS = {
     "tickTime negative": "ends with 2",
     "server without ports": "ends with 2",
+    "member listed twice": "ends with 2",
+    "member listed under two spellings": "ends with 2",
+    "member, myid not listed": "ends with 2",
+    "member, currentEpoch empty": "ends with 14",
+    "member, currentEpoch no number": "ends with 14",
+    "member, acceptedEpoch of zeros": "ends with 14",
+    "member, acceptedEpoch too old": "ends with 14",
+    "member, acceptedEpoch missing": "ends with 14",
 }
 
 # Arguments instead of a zoo.cfg.
@@ -119,14 +158,21 @@ COMMAND_LINES = {
 
 
 def outcome(kind, name):
-    """`serves:` and the answer to conf, or `ends with N`."""
+    """`serves:` and the answer to conf, `waits for the others`, or `ends with N`."""
     directory = peers.temporary_directory("start")
     (directory / "file").write_text("")
+    for file, text in MEMBERS.get(name, ("", {}))[1].items():
+        path = directory / "data" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
     port = peers.free_port()
     with socket.socket() as used:
         used.bind(("0.0.0.0", 0))
         used.listen()
         names = {"DIR": str(directory), "PORT": str(port), "USED": str(used.getsockname()[1])}
+        if name in MEMBERS:
+            ports = {f"MEMBER{n}": f"{peers.free_port()}:{peers.free_port()}" for n in (1, 2, 3)}
+            names.update(ports)
         if name in CONFIGS:
             config = directory / "zoo.cfg"
             config.write_text(replaced(CONFIGS[name], names), newline="")
@@ -135,7 +181,7 @@ def outcome(kind, name):
             arguments = [replaced(word, names) for word in COMMAND_LINES[name]]
         with open(directory / "output", "wb") as output:
             process = peers.spawn(command(kind, arguments), stdout=output, stderr=output)
-        text = watch(process, port)
+        text = watch(process, port, may_wait=name in MEMBERS)
         process.kill()
         process.wait()
     for short, long in names.items():
@@ -149,7 +195,7 @@ def command(kind, arguments):
     return [peers.oxkeeper_binary(), "server"] + arguments
 
 
-def watch(process, port):
+def watch(process, port, may_wait):
     """Until the process ends or answers. One that listens on another port than
     asked, or on none, is seen to live on."""
     answer = []
@@ -161,7 +207,8 @@ def watch(process, port):
             answer[:] = [peers.four_letter_word(port, "conf")]
         except OSError:
             return False
-        return "clientPort=" in answer[0]
+        # One that stands alone says so for a moment only.
+        return "clientPort=" in answer[0] or may_wait and NOT_SERVING in answer[0]
 
     try:
         peers.wait_until(settled, 30, "an end or an answer")
@@ -169,7 +216,12 @@ def watch(process, port):
         return "lives on and serves nobody on that port"
     if process.poll() is not None:
         return f"ends with {process.returncode}"
+    if NOT_SERVING in answer[0]:
+        return "waits for the others"
     return "serves: " + re.sub(r"\s+", " ", answer[0])
+
+
+NOT_SERVING = "not currently serving requests"
 
 
 def replaced(text, names):
