@@ -13,6 +13,17 @@ pub enum Role {
     Observer,
 }
 
+/// Whether transactions may be made that 3.4 cannot read: those of containers and of nodes with a time to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewerTxns {
+    /// While every member of the ensemble can read them.
+    Auto,
+    /// The operator answers for the members that are away.
+    Always,
+    /// The operator wants to keep the way back to 3.4.
+    Never,
+}
+
 /// One server of the ensemble. (QuorumPeer.QuorumServer)
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

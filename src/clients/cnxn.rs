@@ -502,7 +502,7 @@ impl Cnxn {
 /// cannot be read: then the chain says so, as there.
 fn is_a_client_s(op: OpCode, body: &[u8]) -> bool {
     let makes_a_session = op == OpCode::CreateSession && i32::from_bytes(body).is_ok();
-    !makes_a_session && !matches!(op, OpCode::Notification | OpCode::Error)
+    !makes_a_session && !matches!(op, OpCode::Notification | OpCode::Error | OpCode::DeleteContainer)
 }
 
 /// With so much unsent a connection is not read any more: it does not read its answers.

@@ -6,6 +6,7 @@
 //! Invariant: `options` is the only place that knows defaults and bounds, and this room is the only one that
 //! reads zoo.cfg and myid.
 
+mod containers;
 pub mod error;
 pub mod options;
 pub mod properties;
@@ -18,9 +19,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use crate::ensemble::Role;
 use crate::ensemble::{Ensemble, Member};
+pub use crate::ensemble::{NewerTxns, Role};
 use crate::proto::ids::Sid;
+pub use containers::Containers;
 pub use error::{ConfigError, Origin};
 use options::Opt;
 use settings::Settings;
@@ -91,6 +93,10 @@ pub struct Config {
     pub super_user: Option<String>,
     /// Whether reads are served without a quorum.
     pub read_only_mode: bool,
+    /// Whether transactions that 3.4 cannot read may be made.
+    pub newer_txns: NewerTxns,
+    /// When containers are looked for.
+    pub containers: Containers,
     /// The ensemble, unless the server stands alone.
     pub ensemble: Option<EnsembleConfig>,
     /// All system properties with their values, those of the file included.
@@ -286,6 +292,8 @@ impl Config {
             super_digest: settings.text(&options::SUPER_DIGEST),
             super_user: settings.text(&options::SUPER_USER),
             read_only_mode,
+            newer_txns: containers::newer_txns(settings),
+            containers: containers::rules(settings)?,
             ensemble: None,
             properties: settings.properties.values(),
             notes: Vec::new(),

@@ -206,6 +206,10 @@ options! {
     FOLLOWER_NODELAY = Property "follower.nodelay", Kind::Bool, "true", "TCP_NODELAY of a learner's connection to its leader";
     OBSERVER_SYNC_ENABLED = Property "zookeeper.observer.syncEnabled", Kind::Bool, "", "the same as syncEnabled, and wins";
     READ_ONLY_MODE = Property "readonlymode.enabled", Kind::Bool, "false", "serve reads without a quorum to clients that allow it";
+    EXTENDED_TYPES = Property "zookeeper.extendedTypesEnabled", Kind::Bool, "", "containers and nodes with a time to live, which 3.4 cannot read: false forbids them, true allows them, without it they are on while every member of the ensemble can read them";
+    CONTAINER_CHECK_INTERVAL = Property "znode.container.checkIntervalMs", Kind::CNumber(1, INT_MAX), "60000", "milliseconds between two searches for containers and nodes that may go";
+    CONTAINER_MAX_PER_MINUTE = Property "znode.container.maxPerMinute", Kind::CNumber(1, INT_MAX), "10000", "so many of them go in a minute";
+    CONTAINER_NEVER_USED = Property "znode.container.maxNeverUsedIntervalMs", Kind::CNumber(0, i64::MAX), "0", "milliseconds after which a container goes that has never had a child; 0 for never";
     INITIAL_ZXID = StrictProperty "zookeeper.testingonly.initialZxid", Kind::Number(i64::MIN, i64::MAX), "", "tests only: counter with which a leader's epoch begins";
     ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
     LOG_DIR = Property "zookeeper.log.dir", Kind::Text, ".", "directory of ROLLINGFILE; only as -D";
@@ -268,7 +272,6 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         names: &[
             "localSessionsEnabled",
             "localSessionsUpgradingEnabled",
-            "extendedTypesEnabled",
             "snapshot.*",
             "digest.enabled",
             "txnLogSizeLimitInKb",

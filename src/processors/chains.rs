@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! standalone  client loop ──> Prep ──> Sync ──> Final ──> client loop
-//!             SessionTracker ──┘        └──> Snapshot
+//!             SessionTracker ──┤        └──> Snapshot
+//!             ContainerManager ┘
 //!
 //! leader      client loop ──> Prep ──> Proposal ──1──> Commit ──────────────> Final ──> client loop
 //!             learners ────────┤          ├──2──> leader: propose   ^ decided
-//!             SessionTracker ──┘          └──3──> Sync ──> Ack ──> leader: logged
-//!                                                  └──> Snapshot
+//!             SessionTracker ──┤          └──3──> Sync ──> Ack ──> leader: logged
+//!             ContainerManager ┘                   └──> Snapshot
 //!
 //! follower    client loop ──> Follower ──1──> Commit ───────────────────────> Final ──> client loop
 //!                                └──2──> leader: REQUEST        ^ COMMIT
@@ -42,6 +43,7 @@ use crate::storage::{Database, Dirs, LogWriter};
 
 use super::ack::{AckRequestProcessor, SendAckRequestProcessor};
 use super::commit::{Commit, CommitLetter, CommitProcessor, foreign};
+use super::containers::{ContainerManager, ContainerRules};
 use super::expiry::ExpiryStage;
 use super::final_processor::{FinalLinks, FinalRequestProcessor};
 use super::follower::LearnerRequestProcessor;
@@ -75,6 +77,8 @@ pub struct ChainParts {
     pub sync_rules: SyncRules,
     /// What a transaction may take, bytes.
     pub max_txn_bytes: usize,
+    /// When containers are looked for.
+    pub containers: ContainerRules,
     /// For the name of the first thread.
     pub client_port: u16,
 }
@@ -84,8 +88,8 @@ pub struct ChainParts {
 pub struct Chain {
     /// Its way in. Dropped with all clones, it ends the chain.
     pub first: Address<Vec<Request>>,
-    /// Keeps the session tracker's thread awake; dropped, it ends that thread.
-    pub expiry: Address<Infallible>,
+    /// Keep the threads that live by the clock alone, SessionTracker and ContainerManager; dropped, they end them.
+    pub timers: Vec<Address<Infallible>>,
     /// Its threads.
     pub crew: Crew,
     ended: Arc<AtomicBool>,
@@ -123,12 +127,12 @@ impl Chain {
     pub fn end(self) -> Vec<String> {
         let Chain {
             first,
-            expiry,
+            timers,
             crew,
             ended,
         } = self;
         ended.store(true, Ordering::Release);
-        drop((first, expiry));
+        drop((first, timers));
         crew.join(LONGEST_END)
     }
 }
@@ -172,27 +176,25 @@ impl LearnerChain {
 /// Starts the chain of a server that stands alone.
 pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
     let (first, prep_inbox) = Inbox::new();
-    let (expiry, expiry_inbox) = Inbox::new();
     let (to_sync, sync_inbox) = Inbox::new();
     let (to_final, final_inbox) = Inbox::new();
     let (mut work, log) = Work::begin(runtime, parts);
-    work.start_tracker(expiry_inbox, &first);
+    let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_sync);
     work.start_sync(log, sync_inbox, to_final);
-    work.start_final(final_inbox, first, expiry)
+    work.start_final(final_inbox, first, timers)
 }
 
 /// Starts the chain of a leader.
 pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLinks) -> LeaderChain {
     let (first, prep_inbox) = Inbox::new();
-    let (expiry, expiry_inbox) = Inbox::new();
     let (to_proposal, proposal_inbox) = Inbox::new();
     let (to_commit, commit_inbox) = Inbox::new();
     let (to_sync, sync_inbox) = Inbox::new();
     let (to_ack, ack_inbox) = Inbox::new();
     let (to_final, final_inbox) = Inbox::new();
     let (mut work, log) = Work::begin(runtime, parts);
-    work.start_tracker(expiry_inbox, &first);
+    let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_proposal);
     let proposal = ProposalRequestProcessor::new(to_commit.clone(), leader.leader, to_sync);
     work.start("ProposalRequestProcessor", proposal_inbox, proposal);
@@ -205,7 +207,7 @@ pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLi
         CommitProcessor::new(Commit::of_leader(), to_final),
     );
     LeaderChain {
-        chain: work.start_final(final_inbox, first, expiry),
+        chain: work.start_final(final_inbox, first, timers),
         commits: to_commit,
     }
 }
@@ -217,7 +219,8 @@ pub fn start_follower<R: Runtime>(
     leader: Address<Vec<QuorumPacket>>,
 ) -> LearnerChain {
     let (to_commit, commit_inbox) = Inbox::new();
-    let first = LearnerRequestProcessor::of_follower(to_commit.clone(), leader.clone());
+    let first =
+        LearnerRequestProcessor::of_follower(to_commit.clone(), leader.clone(), Arc::clone(&parts.database));
     let acks = SendAckRequestProcessor::new(leader);
     let commit = (to_commit, commit_inbox);
     start_learner(runtime, parts, commit, first, "FollowerRequestProcessor", acks)
@@ -230,7 +233,7 @@ pub fn start_observer<R: Runtime>(
     leader: Address<Vec<QuorumPacket>>,
 ) -> LearnerChain {
     let (to_commit, commit_inbox) = Inbox::new();
-    let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader);
+    let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader, Arc::clone(&parts.database));
     let commit = (to_commit, commit_inbox);
     start_learner(runtime, parts, commit, first, "ObserverRequestProcessor", NoAcks)
 }
@@ -251,7 +254,7 @@ pub fn start_read_only<R: Runtime>(runtime: &R, server_id: i64, links: FinalLink
     runtime.start(&mut crew, &name, final_inbox, FinalRequestProcessor::new(links));
     Chain {
         first,
-        expiry,
+        timers: vec![expiry],
         crew,
         ended: Arc::new(AtomicBool::new(false)),
     }
@@ -278,8 +281,6 @@ fn start_learner<R: Runtime>(
     acks: impl Stage<In = Vec<Prepared>>,
 ) -> LearnerChain {
     let (first, first_inbox) = Inbox::new();
-    // Nobody expires sessions on a learner.
-    let (expiry, _) = Inbox::new();
     let (to_sync, sync_inbox) = Inbox::new();
     let (to_acks, acks_inbox) = Inbox::new();
     let (to_final, final_inbox) = Inbox::new();
@@ -290,7 +291,7 @@ fn start_learner<R: Runtime>(
     let commit = CommitProcessor::new(Commit::of_learner(), to_final);
     work.start("CommitProcessor", commit_inbox, commit);
     LearnerChain {
-        chain: work.start_final(final_inbox, first, expiry),
+        chain: work.start_final(final_inbox, first, Vec::new()),
         commits,
         log: to_sync,
     }
@@ -316,6 +317,7 @@ struct CommonParts {
     clock: Arc<dyn Clock>,
     sync_rules: SyncRules,
     max_txn_bytes: usize,
+    containers: ContainerRules,
     client_port: u16,
 }
 
@@ -332,6 +334,7 @@ impl<'a, R: Runtime> Work<'a, R> {
             clock: parts.clock,
             sync_rules: parts.sync_rules,
             max_txn_bytes: parts.max_txn_bytes,
+            containers: parts.containers,
             client_port: parts.client_port,
         };
         let work = Work {
@@ -349,10 +352,20 @@ impl<'a, R: Runtime> Work<'a, R> {
         self.runtime.start(&mut self.crew, &name, inbox, stage);
     }
 
-    fn start_tracker(&mut self, inbox: Inbox<Infallible>, first: &Address<Vec<Request>>) {
-        let tracker = ExpiryStage::new(Arc::clone(&self.parts.sessions), first.clone());
+    /// The threads that live by the clock. They outlive the first processor's inbox by nothing: they hold its
+    /// address.
+    fn start_timers(&mut self, first: &Address<Vec<Request>>) -> Vec<Address<Infallible>> {
+        let parts = &self.parts;
+        let (sessions, session_inbox) = Inbox::new();
+        let tracker = ExpiryStage::new(Arc::clone(&parts.sessions), first.clone());
+        let (containers, container_inbox) = Inbox::new();
+        let (database, now) = (Arc::clone(&parts.database), parts.clock.now());
+        let manager = ContainerManager::new(parts.containers, database, first.clone(), now);
         self.runtime
-            .start(&mut self.crew, "SessionTracker", inbox, tracker);
+            .start(&mut self.crew, "SessionTracker", session_inbox, tracker);
+        self.runtime
+            .start(&mut self.crew, "ContainerManagerTask", container_inbox, manager);
+        vec![sessions, containers]
     }
 
     fn start_prep(&mut self, inbox: Inbox<Vec<Request>>, next: Address<Vec<Prepared>>) {
@@ -396,7 +409,7 @@ impl<'a, R: Runtime> Work<'a, R> {
         mut self,
         inbox: Inbox<Vec<Prepared>>,
         first: Address<Vec<Request>>,
-        expiry: Address<Infallible>,
+        timers: Vec<Address<Infallible>>,
     ) -> Chain {
         let last = FinalRequestProcessor::new(FinalLinks {
             database: Arc::clone(&self.parts.database),
@@ -407,7 +420,7 @@ impl<'a, R: Runtime> Work<'a, R> {
         self.start("FinalRequestProcessor", inbox, last);
         Chain {
             first,
-            expiry,
+            timers,
             crew: self.crew,
             ended: self.ended,
         }

@@ -65,11 +65,12 @@ impl Commit {
         let session = prepared.session();
         let awaits_syncs = self.awaits_syncs && !SeededFault::SyncAnsweredAtOnce.on();
         let is_sync = awaits_syncs && prepared.request.op == OpCode::Sync;
-        let is_decided = !is_sync && !prepared.request.op.is_write();
+        let is_refused = prepared.refused.is_some();
+        let is_decided = is_refused || (!is_sync && !prepared.request.op.is_write());
         if is_decided && !self.waiting.contains_key(&session) {
             return out.push(prepared);
         }
-        if is_sync {
+        if is_sync && !is_refused {
             self.syncs.push_back(session);
         }
         let waiting = Waiting { prepared, is_decided };

@@ -252,7 +252,7 @@ fn post_fired(fired: &mut Vec<Fired>, batches: &mut [Replies]) {
 fn write_applied(request: &Request, applied: &mut Applied<'_>, out: &mut Vec<u8>) {
     match request.op {
         OpCode::Create => applied.path.unwrap_or_default().encode(out),
-        OpCode::Create2 => {
+        OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => {
             applied.path.unwrap_or_default().encode(out);
             applied.stat.unwrap_or_default().encode(out);
         }

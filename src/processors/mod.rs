@@ -7,6 +7,7 @@
 pub mod ack;
 pub mod chains;
 pub mod commit;
+pub mod containers;
 pub mod expiry;
 pub mod final_processor;
 pub mod follower;
@@ -22,6 +23,7 @@ pub use chains::{
     Chain, ChainParts, LeaderChain, LeaderLinks, LearnerChain, start_follower, start_leader, start_observer,
     start_read_only, start_standalone,
 };
+pub use containers::ContainerRules;
 pub use sync::SyncRules;
 
 #[cfg(test)]

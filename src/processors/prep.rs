@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::proto::multi::{MultiOp, decode_ops};
+use crate::proto::requests::CreateRequest;
 use crate::proto::txn::{LoggedTxn, SubTxn, Txn, TxnHeader};
 use crate::proto::{Decode, Encode, ErrorCode, Malformed, OpCode, Reader, SessionId, Zxid};
 use crate::request::{Origin, Prepared, Request, Sessions};
@@ -23,6 +24,7 @@ pub struct Prep {
     outstanding: Outstanding,
     last_zxid: Zxid,
     max_txn_bytes: usize,
+    newer_txns: bool,
 }
 
 /// How a request's preparation ended, before it is dressed as a [`Prepared`].
@@ -46,7 +48,13 @@ impl Prep {
             outstanding: Outstanding::new(),
             last_zxid,
             max_txn_bytes,
+            newer_txns: false,
         }
+    }
+
+    /// Says whether transactions that 3.4 cannot read may be made. At first they may not.
+    pub fn allow_newer_txns(&mut self, allowed: bool) {
+        self.newer_txns = allowed;
     }
 
     /// Forgets what is applied by now.
@@ -84,9 +92,14 @@ impl Prep {
             OpCode::Multi => self.multi(request, tree, now).map(Verdict::Write),
             OpCode::CreateSession => self.create_session(request, now).map(Verdict::Write),
             OpCode::CloseSession => Ok(Verdict::Write(self.close_session(request, tree))),
-            OpCode::Create | OpCode::Create2 | OpCode::Delete | OpCode::SetData | OpCode::SetAcl => {
-                self.single(request, tree).map(Verdict::Write)
-            }
+            OpCode::Create
+            | OpCode::Create2
+            | OpCode::CreateContainer
+            | OpCode::CreateTtl
+            | OpCode::Delete
+            | OpCode::SetData
+            | OpCode::SetAcl => self.single(request, tree).map(Verdict::Write),
+            OpCode::DeleteContainer => self.delete_container(request, tree).map(Verdict::Write),
             // Java logs a check on its own as a transaction that it cannot read back (ZOOKEEPER-2623).
             OpCode::Check => self.single(request, tree).map(|_| Verdict::Read),
             _ => self.check_session(request).map(|()| Verdict::Read),
@@ -99,7 +112,10 @@ impl Prep {
         let body = &request.body;
         let mut view = self.view(request, tree);
         match request.op {
-            OpCode::Create | OpCode::Create2 => view.create(decode(body)?),
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer => {
+                view.create(request.op, decode::<CreateRequest<'_>>(body)?.into())
+            }
+            OpCode::CreateTtl => view.create(request.op, decode(body)?),
             OpCode::Delete => view.delete(decode(body)?),
             OpCode::SetData => view.set_data(decode(body)?),
             OpCode::SetAcl => view.set_acl(decode(body)?),
@@ -146,7 +162,9 @@ impl Prep {
     fn part<'a>(&mut self, request: &Request, tree: &DataTree, op: MultiOp<'a>) -> Result<Txn<'a>, Refusal> {
         let mut view = self.view(request, tree);
         match op {
-            MultiOp::Create(create) | MultiOp::Create2(create) => view.create(create),
+            MultiOp::Create(create) | MultiOp::Create2(create) => view.create(OpCode::Create, create.into()),
+            MultiOp::CreateContainer(create) => view.create(OpCode::CreateContainer, create.into()),
+            MultiOp::CreateTtl(create) => view.create(OpCode::CreateTtl, create),
             MultiOp::Delete(delete) => view.delete(delete),
             MultiOp::SetData(set) => view.set_data(set),
             MultiOp::Check(check) => view.check(check),
@@ -168,6 +186,12 @@ impl Prep {
         Txn::CloseSession
     }
 
+    /// The server's own request: of no session.
+    fn delete_container<'a>(&mut self, request: &'a Request, tree: &DataTree) -> Result<Txn<'a>, Refusal> {
+        let asked = decode(&request.body)?;
+        self.view(request, tree).delete_container(asked)
+    }
+
     fn check_session(&self, request: &Request) -> Result<(), Refusal> {
         let checked = self.sessions.check(request.session, owner(request));
         checked.map_err(|trouble| Refusal::plain(trouble.code()))
@@ -181,6 +205,7 @@ impl Prep {
             identities: &request.identities,
             session: request.session,
             zxid: self.last_zxid,
+            newer_txns: self.newer_txns,
         }
     }
 
@@ -301,6 +326,7 @@ impl PrepRequestProcessor {
     fn prepare_some(&mut self, now: Now, requests: impl Iterator<Item = Request>) -> Vec<Prepared> {
         // The mark is read before the tree: what is forgotten is surely in the tree that is read.
         self.prep.forget_applied(self.database.applied());
+        self.prep.allow_newer_txns(self.database.allows_newer_txns());
         let tree = self.database.read_tree();
         requests
             .map(|request| self.prep.prepare(now, request, &tree))

@@ -7,9 +7,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::auth::Auth;
-use crate::proto::requests::{CreateRequest, PathVersion, SetAclRequest, SetDataRequest};
-use crate::proto::txn::{CheckVersionTxn, CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn};
-use crate::proto::{Acl, ErrorCode, Id, Perms, SessionId, Zxid};
+use crate::proto::requests::{CreateTtlRequest, PathOnly, PathVersion, SetAclRequest, SetDataRequest};
+use crate::proto::txn::{
+    CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn,
+};
+use crate::proto::{Acl, ErrorCode, Id, Lifetime, OpCode, Perms, SessionId, Zxid};
 use crate::tree::DataTree;
 use crate::tree::path;
 
@@ -53,29 +55,30 @@ pub struct View<'v> {
     pub session: SessionId,
     /// The transaction being prepared.
     pub zxid: Zxid,
+    /// Whether transactions that 3.4 cannot read may be made.
+    pub newer_txns: bool,
 }
 
 impl View<'_> {
-    /// Checks a create.
+    /// Checks a create, of whichever kind.
     ///
     /// # Errors
     /// The first check that failed.
-    pub fn create<'a>(&mut self, request: CreateRequest<'a>) -> Result<Txn<'a>, Refusal> {
-        let CreateRequest {
-            path,
-            data,
-            acl,
-            flags,
-        } = request;
+    pub fn create<'a>(&mut self, kind: OpCode, request: CreateTtlRequest<'a>) -> Result<Txn<'a>, Refusal> {
+        let CreateTtlRequest { path, data, acl, .. } = request;
+        if kind.is_newer_txn() && !self.newer_txns {
+            return Err(Refusal::plain(ErrorCode::Unimplemented));
+        }
+        let mode = self.mode_of(kind, request.flags, request.ttl_ms);
+        if kind.is_newer_txn() && mode.is_none() {
+            return Err(Refusal::at(ErrorCode::BadArguments, &path));
+        }
         let parent_path = parent_of(&path)?.to_owned();
         let acl = self.auth.fix_up(acl, self.identities);
         let acl = acl.ok_or_else(|| Refusal::at(ErrorCode::InvalidAcl, &path))?;
         let mut parent = self.node(&parent_path)?;
         self.demand(&parent, Perms::CREATE)?;
-        if !(0..=3).contains(&flags) {
-            return Err(Refusal::plain(ErrorCode::BadArguments));
-        }
-        let (ephemeral, sequential) = (flags & 1 != 0, flags & 2 != 0);
+        let (lifetime, sequential) = mode.ok_or(Refusal::plain(ErrorCode::BadArguments))?;
         let path = if sequential {
             Cow::from(format!("{path}{:010}", parent.cversion))
         } else {
@@ -85,30 +88,79 @@ impl View<'_> {
         if self.exists(&path) {
             return Err(Refusal::at(ErrorCode::NodeExists, &path));
         }
-        if parent.ephemeral_owner != 0 {
+        if Lifetime::of(parent.ephemeral_owner).session().is_some() {
             return Err(Refusal::at(ErrorCode::NoChildrenForEphemerals, &path));
         }
         parent.cversion = parent.cversion.wrapping_add(1);
         parent.child_count += 1;
         let parent_cversion = parent.cversion;
-        let ephemeral_owner = if ephemeral { self.session.0 } else { 0 };
         let node = PendingNode {
             version: 0,
             cversion: 0,
             aversion: 0,
-            ephemeral_owner,
+            ephemeral_owner: lifetime.ephemeral_owner(),
             child_count: 0,
             acl: Arc::from(acl.as_slice()),
         };
         self.outstanding.put(&parent_path, self.zxid, Some(parent));
         self.outstanding.put(&path, self.zxid, Some(node));
-        Ok(Txn::Create(CreateTxn {
-            path,
-            data,
-            acl: Some(acl),
-            ephemeral,
-            parent_cversion,
-        }))
+        let acl = Some(acl);
+        Ok(match lifetime {
+            Lifetime::Container => Txn::CreateContainer(CreateContainerTxn {
+                path,
+                data,
+                acl,
+                parent_cversion,
+            }),
+            Lifetime::Ttl(ttl_ms) => Txn::CreateTtl(CreateTtlTxn {
+                path,
+                data,
+                acl,
+                parent_cversion,
+                ttl_ms,
+            }),
+            Lifetime::Persistent | Lifetime::Ephemeral(_) => Txn::Create(CreateTxn {
+                path,
+                data,
+                acl,
+                ephemeral: lifetime != Lifetime::Persistent,
+                parent_cversion,
+            }),
+        })
+    }
+
+    /// How long the node is to live, and whether its name gets a number; `None` for what no such request can
+    /// ask. (CreateMode)
+    fn mode_of(&self, kind: OpCode, flags: i32, ttl_ms: i64) -> Option<(Lifetime, bool)> {
+        let lifetime = match (kind, flags) {
+            (OpCode::CreateContainer, 4) => Lifetime::Container,
+            (OpCode::CreateTtl, 5 | 6) => Lifetime::ttl(ttl_ms)?,
+            (OpCode::Create | OpCode::Create2, 0 | 2) => Lifetime::Persistent,
+            (OpCode::Create | OpCode::Create2, 1 | 3) => Lifetime::Ephemeral(self.session),
+            _ => return None,
+        };
+        Some((lifetime, matches!(flags, 2 | 3 | 6)))
+    }
+
+    /// Checks that a container, or a node whose time is over, may still go. No client asks for it.
+    ///
+    /// # Errors
+    /// The first check that failed.
+    pub fn delete_container<'a>(&mut self, request: PathOnly<'a>) -> Result<Txn<'a>, Refusal> {
+        let PathOnly { path } = request;
+        let parent_path = parent_of(&path)?.to_owned();
+        let node = self.node(&path)?;
+        if node.child_count > 0 {
+            return Err(Refusal::at(ErrorCode::NotEmpty, &path));
+        }
+        if !Lifetime::of(node.ephemeral_owner).is_looked_after() {
+            return Err(Refusal::at(ErrorCode::BadVersion, &path));
+        }
+        let mut parent = self.node(&parent_path)?;
+        parent.child_count -= 1;
+        self.outstanding.put(&parent_path, self.zxid, Some(parent));
+        self.outstanding.put(&path, self.zxid, None);
+        Ok(Txn::DeleteContainer(DeleteTxn { path }))
     }
 
     /// Checks a delete.

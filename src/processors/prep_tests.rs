@@ -136,6 +136,11 @@ fn words(txn: &Txn<'_>) -> String {
             let kind = if create.ephemeral { "ephemeral " } else { "" };
             format!("create {kind}{} parent {}", create.path, create.parent_cversion)
         }
+        Txn::CreateContainer(create) => {
+            format!("container {} parent {}", create.path, create.parent_cversion)
+        }
+        Txn::CreateTtl(create) => format!("ttl {} {}", create.path, create.ttl_ms),
+        Txn::DeleteContainer(delete) => format!("delete container {}", delete.path),
         Txn::Delete(delete) => format!("delete {}", delete.path),
         Txn::SetData(set) => format!("set {} version {}", set.path, set.version),
         Txn::SetAcl(set) => format!("setacl {} version {}", set.path, set.version),

@@ -84,6 +84,12 @@ codes! {
         CheckWatches = 17,
         /// Forget watches of the connection. (3.5)
         RemoveWatches = 18,
+        /// Make a node that goes when its last child has gone. (3.5)
+        CreateContainer = 19,
+        /// Remove such a node, or one whose time is over; the server's own. (3.5)
+        DeleteContainer = 20,
+        /// Make a node that goes when it was not changed for a time. (3.5)
+        CreateTtl = 21,
         /// Several reads, each with its own outcome. (3.6)
         MultiRead = 22,
         /// Add an identity to the connection.
@@ -211,6 +217,14 @@ impl OpCode {
         matches!(
             self,
             Create | Create2 | Delete | SetData | SetAcl | Multi | CreateSession | CloseSession | Error
+        ) || self.is_newer_txn()
+    }
+
+    /// Whether its transaction is of a kind that 3.4 cannot read.
+    pub fn is_newer_txn(self) -> bool {
+        matches!(
+            self,
+            OpCode::CreateContainer | OpCode::DeleteContainer | OpCode::CreateTtl
         )
     }
 
@@ -236,8 +250,8 @@ impl OpCode {
     /// The four letters by which `cons` names it. (FinalRequestProcessor)
     pub fn short_name(self) -> &'static str {
         match self {
-            OpCode::Create | OpCode::Create2 => "CREA",
-            OpCode::Delete => "DELE",
+            OpCode::Create | OpCode::Create2 | OpCode::CreateContainer | OpCode::CreateTtl => "CREA",
+            OpCode::Delete | OpCode::DeleteContainer => "DELE",
             OpCode::Exists => "EXIS",
             OpCode::GetData => "GETD",
             OpCode::SetData => "SETD",
@@ -281,6 +295,9 @@ impl OpCode {
             OpCode::Check => "check",
             OpCode::Multi => "multi",
             OpCode::Create2 => "create2",
+            OpCode::CreateContainer => "createContainer",
+            OpCode::DeleteContainer => "deleteContainer",
+            OpCode::CreateTtl => "createTtl",
             OpCode::CheckWatches => "checkWatches",
             OpCode::RemoveWatches => "removeWatches",
             OpCode::MultiRead => "multiRead",

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::ids::Zxid;
 use super::jute::{Decode, Encode, Malformed, Reader};
+use super::lifetime::Lifetime;
 
 /// Who somebody is, in the words of an authentication scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,7 +182,10 @@ impl StatPersisted {
             version: self.version,
             cversion: self.cversion.wrapping_mul(2).wrapping_sub(num_children),
             aversion: self.aversion,
-            ephemeral_owner: self.ephemeral_owner,
+            // Containers and nodes with a time to live show no owner.
+            ephemeral_owner: Lifetime::of(self.ephemeral_owner)
+                .session()
+                .map_or(0, |session| session.0),
             data_length,
             num_children,
             pzxid: self.pzxid,

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use super::codes::{ErrorCode, OpCode};
 use super::data::Stat;
 use super::jute::{Decode, Encode, Malformed, Reader};
-use super::requests::{CreateRequest, PathVersion, PathWatch, SetDataRequest};
+use super::requests::{CreateRequest, CreateTtlRequest, PathVersion, PathWatch, SetDataRequest};
 
 record! {
     /// Stands before each part of a multi.
@@ -28,6 +28,10 @@ pub enum MultiOp<'a> {
     Create(CreateRequest<'a>),
     /// Make a node, and tell its stat. (3.5)
     Create2(CreateRequest<'a>),
+    /// Make a container. (3.5)
+    CreateContainer(CreateRequest<'a>),
+    /// Make a node with a time to live. (3.5)
+    CreateTtl(CreateTtlRequest<'a>),
     /// Remove a node.
     Delete(PathVersion<'a>),
     /// Replace a node's data.
@@ -59,6 +63,8 @@ impl MultiOp<'_> {
         match self {
             MultiOp::Create(_) => OpCode::Create,
             MultiOp::Create2(_) => OpCode::Create2,
+            MultiOp::CreateContainer(_) => OpCode::CreateContainer,
+            MultiOp::CreateTtl(_) => OpCode::CreateTtl,
             MultiOp::Delete(_) => OpCode::Delete,
             MultiOp::SetData(_) => OpCode::SetData,
             MultiOp::Check(_) => OpCode::Check,
@@ -68,7 +74,10 @@ impl MultiOp<'_> {
     /// The node it is about.
     pub fn path(&self) -> &str {
         match self {
-            MultiOp::Create(create) | MultiOp::Create2(create) => &create.path,
+            MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
+                &create.path
+            }
+            MultiOp::CreateTtl(create) => &create.path,
             MultiOp::Delete(delete) => &delete.path,
             MultiOp::SetData(set) => &set.path,
             MultiOp::Check(check) => &check.path,
@@ -91,6 +100,8 @@ pub fn decode_ops<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, Malfo
         ops.push(match OpCode::of(header.op) {
             Some(OpCode::Create) => MultiOp::Create(CreateRequest::decode(reader)?),
             Some(OpCode::Create2) => MultiOp::Create2(CreateRequest::decode(reader)?),
+            Some(OpCode::CreateContainer) => MultiOp::CreateContainer(CreateRequest::decode(reader)?),
+            Some(OpCode::CreateTtl) => MultiOp::CreateTtl(CreateTtlRequest::decode(reader)?),
             Some(OpCode::Delete) => MultiOp::Delete(PathVersion::decode(reader)?),
             Some(OpCode::SetData) => MultiOp::SetData(SetDataRequest::decode(reader)?),
             Some(OpCode::Check) => MultiOp::Check(PathVersion::decode(reader)?),
@@ -103,6 +114,12 @@ pub fn decode_ops<'a>(reader: &mut Reader<'a>) -> Result<Vec<MultiOp<'a>>, Malfo
             }
         });
     }
+}
+
+/// Whether a multi has parts whose transactions 3.4 cannot read.
+pub fn has_newer_txns(body: &[u8]) -> bool {
+    let ops = decode_ops(&mut Reader::new(body)).unwrap_or_default();
+    ops.iter().any(|op| op.op().is_newer_txn())
 }
 
 /// The parts of a multi that a server of 3.4 can read: create2 becomes create. `None` if nothing is to be
@@ -133,7 +150,10 @@ pub fn encode_ops(ops: &[MultiOp<'_>], out: &mut Vec<u8>) {
         }
         .encode(out);
         match op {
-            MultiOp::Create(create) | MultiOp::Create2(create) => create.encode(out),
+            MultiOp::Create(create) | MultiOp::Create2(create) | MultiOp::CreateContainer(create) => {
+                create.encode(out);
+            }
+            MultiOp::CreateTtl(create) => create.encode(out),
             MultiOp::Delete(path) | MultiOp::Check(path) => path.encode(out),
             MultiOp::SetData(set) => set.encode(out),
         }

@@ -166,18 +166,32 @@ impl QuorumPacket {
     }
 
     /// A learner's first words: the newest epoch it accepted, and who it is. (Learner.registerWithLeader)
-    pub fn learner_info(kind: PacketType, accepted: Epoch, sid: Sid) -> QuorumPacket {
+    pub fn learner_info(kind: PacketType, accepted: Epoch, sid: Sid, newer_txns: bool) -> QuorumPacket {
         let info = LearnerInfo {
             sid,
             version: PROTOCOL_VERSION,
+            newer_txns,
         };
         QuorumPacket::with(kind, Zxid::of(accepted, 0), PacketData::Bytes(info.to_bytes()))
     }
 
-    /// The leader's answer: the epoch to accept.
+    /// The leader's answer: the epoch to accept. That this leader knows newer transactions stands behind what
+    /// servers of 3.4 read.
     pub fn leader_info(epoch: Epoch) -> QuorumPacket {
-        let version = PacketData::Bytes(PROTOCOL_VERSION.to_bytes());
-        QuorumPacket::with(PacketType::LeaderInfo, Zxid::of(epoch, 0), version)
+        let mut info = PROTOCOL_VERSION.to_bytes();
+        info.extend_from_slice(NEWER_TXNS);
+        QuorumPacket::with(
+            PacketType::LeaderInfo,
+            Zxid::of(epoch, 0),
+            PacketData::Bytes(info),
+        )
+    }
+
+    /// Whether the leader that says this knows what to do with requests for newer transactions. One of 3.4 would
+    /// not even refuse them.
+    pub fn leader_knows_newer_txns(&self) -> bool {
+        let payload = self.data.bytes().unwrap_or_default();
+        self.kind == PacketType::LeaderInfo && payload.get(4..) == Some(NEWER_TXNS)
     }
 
     /// A learner's promise. `current` is the epoch it was in, or `None` if the promise was given before and
@@ -271,11 +285,14 @@ pub struct LearnerInfo {
     pub sid: Sid,
     /// The protocol it speaks: [`PROTOCOL_VERSION`], or less before 3.4.
     pub version: i32,
+    /// Whether it takes transactions that 3.4 cannot read.
+    pub newer_txns: bool,
 }
 
 impl LearnerInfo {
     /// Reads the payload of a learner's first packet: 8 bytes from servers before 3.4, 12 from 3.4, and 20
-    /// from 3.5, whose last 8 (the version of its configuration) mean nothing here.
+    /// from 3.5, whose last 8 (the version of its configuration) mean nothing here. Behind them stands what
+    /// servers of this kind say of themselves.
     ///
     /// # Errors
     /// [`Malformed::Short`].
@@ -287,7 +304,12 @@ impl LearnerInfo {
         } else {
             i32::decode(&mut reader)?
         };
-        Ok(LearnerInfo { sid, version })
+        let newer_txns = payload.get(20..) == Some(NEWER_TXNS);
+        Ok(LearnerInfo {
+            sid,
+            version,
+            newer_txns,
+        })
     }
 }
 
@@ -295,6 +317,10 @@ impl Encode for LearnerInfo {
     fn encode(&self, out: &mut Vec<u8>) {
         self.sid.encode(out);
         self.version.encode(out);
+        if self.newer_txns {
+            NO_CONFIG.encode(out);
+            out.extend_from_slice(NEWER_TXNS);
+        }
     }
 }
 
@@ -466,6 +492,11 @@ fn read_identities(
 
 /// What 3.4 speaks: epochs are agreed on before histories. (LearnerHandler)
 pub const PROTOCOL_VERSION: i32 = 0x10000;
+/// Behind what Java reads: this server knows transactions that 3.4 does not, those of containers and of nodes
+/// with a time to live.
+const NEWER_TXNS: &[u8] = b"newer txns";
+/// Where 3.5 has the version of its configuration: none.
+const NO_CONFIG: i64 = 0;
 /// What a learner speaks that does not say.
 const OLD_VERSION: i32 = 1;
 /// The zxid of packets that are about none.

@@ -26,7 +26,7 @@ fn samples() -> Vec<QuorumPacket> {
     };
     vec![
         QuorumPacket::plain(PacketType::UpToDate, Zxid(-1)),
-        QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(3), Sid(2)),
+        QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(3), Sid(2), false),
         QuorumPacket::leader_info(Epoch(4)),
         QuorumPacket::ack_epoch(Some(Epoch(3)), Zxid(0x3_0000_0009)),
         QuorumPacket::proposal(txn(0x4_0000_0001)),
@@ -53,7 +53,7 @@ fn packets_come_back_and_end_where_they_end() {
 /// Written down from Learner.registerWithLeader and LearnerHandler of 3.4.14.
 #[test]
 fn the_bytes_are_those_of_java() {
-    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(3), Sid(2)).to_bytes();
+    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(3), Sid(2), false).to_bytes();
     let expected = [
         &[0, 0, 0, 11][..],
         &[0, 0, 0, 3, 0, 0, 0, 0],
@@ -113,7 +113,11 @@ fn learners_say_who_they_are_in_three_lengths() {
         &9i64.to_bytes(),
     ]
     .concat();
-    let info = |version| LearnerInfo { sid: Sid(3), version };
+    let info = |version| LearnerInfo {
+        sid: Sid(3),
+        version,
+        newer_txns: false,
+    };
     assert_eq!(LearnerInfo::decode(&long[..8]), Ok(info(1)));
     assert_eq!(LearnerInfo::decode(&long[..12]), Ok(info(0x10000)));
     assert_eq!(LearnerInfo::decode(&long), Ok(info(0x10000)));
@@ -154,4 +158,26 @@ fn types_keep_their_numbers() {
     }
     assert_eq!(PacketType::of(9).to_string(), "UNKNOWN9");
     assert_eq!(PacketType::of(15).to_string(), "SNAP");
+}
+
+#[test]
+fn what_servers_of_our_kind_say_stands_behind_what_java_reads() {
+    let info = |newer_txns| LearnerInfo {
+        sid: Sid(3),
+        version: PROTOCOL_VERSION,
+        newer_txns,
+    };
+    let (old, new) = (info(false).to_bytes(), info(true).to_bytes());
+    assert_eq!((old.len(), &new[..12], &new[12..20]), (12, &old[..], &[0; 8][..]));
+    assert_eq!(LearnerInfo::decode(&new), Ok(info(true)));
+    assert_eq!(LearnerInfo::decode(&new[..new.len() - 1]), Ok(info(false)));
+    let leader = QuorumPacket::leader_info(Epoch(3));
+    assert!(leader.leader_knows_newer_txns());
+    assert_eq!(
+        leader.payload().expect("a payload")[..4],
+        PROTOCOL_VERSION.to_bytes()
+    );
+    let java = PacketData::Bytes(PROTOCOL_VERSION.to_bytes());
+    let java = QuorumPacket { data: java, ..leader };
+    assert!(!java.leader_knows_newer_txns());
 }

@@ -45,7 +45,7 @@ record! {
 }
 
 record! {
-    /// Create and create2.
+    /// Create, create2 and createContainer.
     pub struct CreateRequest<'a> {
         /// The node, or its beginning if sequential.
         pub path: Cow<'a, str>,
@@ -53,8 +53,24 @@ record! {
         pub data: Option<&'a [u8]>,
         /// Its ACL.
         pub acl: Vec<Acl>,
-        /// 1 ephemeral, 2 sequential.
+        /// 1 ephemeral, 2 sequential; 4 for a container.
         pub flags: i32,
+    }
+}
+
+record! {
+    /// CreateTTL. (3.5)
+    pub struct CreateTtlRequest<'a> {
+        /// The node, or its beginning if sequential.
+        pub path: Cow<'a, str>,
+        /// Its data.
+        pub data: Option<&'a [u8]>,
+        /// Its ACL.
+        pub acl: Vec<Acl>,
+        /// 5, or 6 if sequential.
+        pub flags: i32,
+        /// How long it stays unchanged, milliseconds.
+        pub ttl_ms: i64,
     }
 }
 
@@ -161,5 +177,23 @@ record! {
     pub struct GetEphemeralsRequest<'a> {
         /// What the paths begin with; nothing, blanks and `/` are every path.
         pub prefix: Option<Cow<'a, str>>,
+    }
+}
+
+impl<'a> From<CreateRequest<'a>> for CreateTtlRequest<'a> {
+    fn from(request: CreateRequest<'a>) -> CreateTtlRequest<'a> {
+        let CreateRequest {
+            path,
+            data,
+            acl,
+            flags,
+        } = request;
+        CreateTtlRequest {
+            path,
+            data,
+            acl,
+            flags,
+            ttl_ms: -1,
+        }
     }
 }

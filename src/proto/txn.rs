@@ -44,6 +44,36 @@ record! {
 }
 
 record! {
+    /// A container is made. (3.5)
+    pub struct CreateContainerTxn<'a> {
+        /// Its whole path.
+        pub path: Cow<'a, str>,
+        /// Its data.
+        pub data: Option<&'a [u8]>,
+        /// Its ACL; null is open.
+        pub acl: Option<Vec<Acl>>,
+        /// The parent's count of creations after this one.
+        pub parent_cversion: i32,
+    }
+}
+
+record! {
+    /// A node with a time to live is made. (3.5)
+    pub struct CreateTtlTxn<'a> {
+        /// Its whole path.
+        pub path: Cow<'a, str>,
+        /// Its data.
+        pub data: Option<&'a [u8]>,
+        /// Its ACL; null is open.
+        pub acl: Option<Vec<Acl>>,
+        /// The parent's count of creations after this one.
+        pub parent_cversion: i32,
+        /// How long it stays unchanged, milliseconds.
+        pub ttl_ms: i64,
+    }
+}
+
+record! {
     /// A node is removed.
     pub struct DeleteTxn<'a> {
         /// The node.
@@ -100,6 +130,12 @@ record! {
 pub enum Txn<'a> {
     /// A node is made.
     Create(CreateTxn<'a>),
+    /// A container is made. (3.5)
+    CreateContainer(CreateContainerTxn<'a>),
+    /// A node with a time to live is made. (3.5)
+    CreateTtl(CreateTtlTxn<'a>),
+    /// A container is removed that has lost its last child, or a node whose time is over. (3.5)
+    DeleteContainer(DeleteTxn<'a>),
     /// A node is removed.
     Delete(DeleteTxn<'a>),
     /// A node's data is replaced.
@@ -127,6 +163,9 @@ impl<'a> Txn<'a> {
         let offset = reader.offset();
         Ok(match OpCode::of(op) {
             Some(OpCode::Create) => Txn::Create(decode_create(reader)?),
+            Some(OpCode::CreateContainer) => Txn::CreateContainer(CreateContainerTxn::decode(reader)?),
+            Some(OpCode::CreateTtl) => Txn::CreateTtl(CreateTtlTxn::decode(reader)?),
+            Some(OpCode::DeleteContainer) => Txn::DeleteContainer(DeleteTxn::decode(reader)?),
             Some(OpCode::Delete) => Txn::Delete(DeleteTxn::decode(reader)?),
             Some(OpCode::SetData) => Txn::SetData(SetDataTxn::decode(reader)?),
             Some(OpCode::SetAcl) => Txn::SetAcl(SetAclTxn::decode(reader)?),
@@ -149,6 +188,9 @@ impl<'a> Txn<'a> {
     pub fn op(&self) -> OpCode {
         match self {
             Txn::Create(_) => OpCode::Create,
+            Txn::CreateContainer(_) => OpCode::CreateContainer,
+            Txn::CreateTtl(_) => OpCode::CreateTtl,
+            Txn::DeleteContainer(_) => OpCode::DeleteContainer,
             Txn::Delete(_) => OpCode::Delete,
             Txn::SetData(_) => OpCode::SetData,
             Txn::SetAcl(_) => OpCode::SetAcl,
@@ -165,7 +207,9 @@ impl Encode for Txn<'_> {
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Txn::Create(txn) => txn.encode(out),
-            Txn::Delete(txn) => txn.encode(out),
+            Txn::CreateContainer(txn) => txn.encode(out),
+            Txn::CreateTtl(txn) => txn.encode(out),
+            Txn::Delete(txn) | Txn::DeleteContainer(txn) => txn.encode(out),
             Txn::SetData(txn) => txn.encode(out),
             Txn::SetAcl(txn) => txn.encode(out),
             Txn::Check(txn) => txn.encode(out),
@@ -235,6 +279,19 @@ impl LoggedTxn {
     /// Header and record, as they stand in the log.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether 3.4 could not read it. (It is one of a container or of a node with a time to live, or has such a
+    /// part.)
+    pub fn is_newer(&self) -> bool {
+        let is_newer = |op| OpCode::of(op).is_some_and(OpCode::is_newer_txn);
+        match OpCode::of(self.header.op) {
+            Some(OpCode::Multi) => {
+                let parts = self.txn();
+                matches!(parts, Ok(Txn::Multi(parts)) if parts.iter().any(|part| is_newer(part.op)))
+            }
+            _ => is_newer(self.header.op),
+        }
     }
 
     /// The change, borrowed from the bytes.

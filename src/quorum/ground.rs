@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::auth::Auth;
-use crate::ensemble::{Ensemble, Member};
-use crate::processors::{ChainParts, SyncRules};
+use crate::ensemble::{Ensemble, Member, NewerTxns};
+use crate::processors::{ChainParts, ContainerRules, SyncRules};
 use crate::proto::{Epoch, Sid};
 use crate::request::{ClientLetter, Clients, Gate, Sessions, Status};
 use crate::runtime::{Clock, Disk, ExitCode, Halt};
@@ -40,6 +40,10 @@ pub struct PeerRules {
     pub recovery: RecoveryOptions,
     /// When it is rolled.
     pub sync: SyncRules,
+    /// Whether transactions that 3.4 cannot read may be made.
+    pub newer_txns: NewerTxns,
+    /// When a leader looks for containers.
+    pub containers: ContainerRules,
     /// What a transaction may take, bytes.
     pub max_txn_bytes: usize,
     /// For the name of a thread.
@@ -108,6 +112,7 @@ impl Ground {
             clock: Arc::clone(&self.clock),
             sync_rules: self.rules.sync,
             max_txn_bytes: self.rules.max_txn_bytes,
+            containers: self.rules.containers,
             client_port: self.rules.client_port,
         }
     }

@@ -66,7 +66,10 @@ impl Leading {
             tick_ms: ground.rules.tick_ms,
             init_limit_ticks: ground.rules.init_limit_ticks,
             sync_limit_ticks: ground.rules.sync_limit_ticks,
+            newer_txns: ground.rules.newer_txns,
+            has_newer_txns: ground.database.read_tree().is_beyond_3_4(),
         };
+        ground.database.allow_newer_txns(false);
         let mut actions = Vec::new();
         let (accepted, mine) = (ground.epochs.accepted(), ground.summary());
         let core = Leader::start(rules, accepted, mine, now.elapsed_ms, &mut actions);
@@ -192,6 +195,7 @@ impl Leading {
             match action {
                 LeaderAction::SaveAcceptedEpoch(epoch) => ground.accept(epoch)?,
                 LeaderAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
+                LeaderAction::AllowNewerTxns(allowed) => allow_newer_txns(ground, allowed),
                 LeaderAction::Send(link, packet) => self.send(link, ToPeer::Packet(packet)),
                 LeaderAction::SendSnapshot(link) => {
                     self.send(link, ToPeer::Tree(Arc::clone(&ground.database)));
@@ -313,6 +317,18 @@ impl Leading {
             must_have_ended(reign.chain.end())?;
         }
         ground.settle()
+    }
+}
+
+/// The members have said what they can read.
+fn allow_newer_txns(ground: &Ground, allowed: bool) {
+    ground.database.allow_newer_txns(allowed);
+    if allowed {
+        log::info!(
+            "Containers and nodes with a time to live are on: all members can read their transactions"
+        );
+    } else {
+        log::info!("Containers and nodes with a time to live are off: a member of ZooKeeper 3.4 has come");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ensemble::Role;
+use crate::ensemble::{NewerTxns, Role};
 use crate::processors::{LearnerChain, start_follower, start_observer};
 use crate::proto::packet::QuorumPacket;
 use crate::proto::txn::LoggedTxn;
@@ -65,7 +65,9 @@ impl Learning {
             logs: role == Role::Participant || ground.rules.observer_logs,
             init_ms: tick_ms * ground.rules.init_limit_ticks,
             sync_ms: tick_ms * ground.rules.sync_limit_ticks,
+            newer_txns: ground.rules.newer_txns != NewerTxns::Never,
         };
+        ground.database.allow_newer_txns(false);
         let summary = ground.summary();
         let start = LearnerStart {
             accepted: ground.epochs.accepted(),
@@ -175,6 +177,9 @@ impl Learning {
             LearnerAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
             LearnerAction::ClearUpdating => ground.epochs.end_update().map_err(unsafe_disk)?,
             LearnerAction::Serve(epoch) => {
+                ground
+                    .database
+                    .allow_newer_txns(self.core.leader_knows_newer_txns());
                 self.serve(ground, runtime, now)?;
                 return Ok(Outcome::Established(epoch));
             }

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use crate::proto::requests::PathOnly;
 use crate::proto::txn::LoggedTxn;
-use crate::proto::{ConnId, ErrorCode, Id, OpCode, SessionId, Sid, Xid, Zxid};
+use crate::proto::{ConnId, Encode, ErrorCode, Id, OpCode, SessionId, Sid, Xid, Zxid};
 
 pub mod gate;
 pub mod reads;
@@ -64,6 +65,16 @@ impl Request {
             origin: Origin::Server,
             identities: Arc::from([]),
             received_ms: now_ms,
+        }
+    }
+
+    /// The removal of a container, or of a node whose time is over, asked by the server itself.
+    /// (ContainerManager of 3.9)
+    pub fn delete_container(path: &PathOnly<'_>, now_ms: i64) -> Request {
+        Request {
+            op: OpCode::DeleteContainer,
+            body: path.to_bytes(),
+            ..Request::close_session(SessionId(0), now_ms)
         }
     }
 }

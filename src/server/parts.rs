@@ -10,11 +10,11 @@ use crossbeam_channel::{Receiver, select, unbounded};
 use crate::auth::Auth;
 use crate::clients::{Rules, WhiteList};
 use crate::config::{Config, EnsembleConfig};
-use crate::ensemble::Role;
+use crate::ensemble::{NewerTxns, Role};
 use crate::net::PortConfig;
-use crate::processors::SyncRules;
+use crate::processors::{ContainerRules, SyncRules};
 use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
-use crate::storage::{Dirs, LogOptions, StorageError};
+use crate::storage::{Database, Dirs, LogOptions, StorageError};
 
 use super::host::OsHost;
 use super::purge_task::PurgeTask;
@@ -148,6 +148,28 @@ pub(super) fn sync_rules(config: &Config, now: Now) -> SyncRules {
         fsync_warning_ms: config.fsync_warning_threshold_ms,
         server_id: server_id(config),
         seed: now.wall_ms.unsigned_abs(),
+    }
+}
+
+pub(super) fn container_rules(config: &Config) -> ContainerRules {
+    ContainerRules {
+        check_interval_ms: config.containers.check_interval_ms,
+        max_per_minute: config.containers.max_per_minute,
+        never_used_ms: config.containers.never_used_ms,
+    }
+}
+
+/// An operator who wants to go back to 3.4 must know in time that it cannot be.
+pub(super) fn say_who_can_read(config: &Config, database: &Database) {
+    if database.read_tree().is_beyond_3_4() {
+        let level = match config.newer_txns {
+            NewerTxns::Never => log::Level::Warn,
+            NewerTxns::Auto | NewerTxns::Always => log::Level::Info,
+        };
+        log::log!(
+            level,
+            "the data directories hold containers or nodes with a time to live, which ZooKeeper 3.4 cannot read"
+        );
     }
 }
 

@@ -25,8 +25,8 @@ use crate::zab::{FastLeaderElection, Standing};
 use super::host::{BoundElection, Host};
 use super::logging;
 use super::parts::{
-    auth_of, begin, log_options, max_txn_bytes, open_dirs, port_config, report_late, start_purge_task,
-    sync_rules, unloadable, wait_for_the_end,
+    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, report_late,
+    say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
 };
 
 /// Runs a server until a signal or a broken stage ends it.
@@ -84,6 +84,7 @@ fn load(config: &Config, ensemble: &EnsembleConfig, disk: Arc<dyn Disk>) -> Resu
     let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
     let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
     let database = Arc::new(Database::new(recovered.tree, recovered.committed));
+    say_who_can_read(config, &database);
     Ok(State {
         disk,
         dirs,
@@ -274,6 +275,8 @@ fn peer_rules(config: &Config, ensemble: &EnsembleConfig, now: Now, client_port:
         log: log_options(config),
         recovery: recovery_options(ensemble),
         sync: sync_rules(config, now),
+        newer_txns: config.newer_txns,
+        containers: container_rules(config),
         max_txn_bytes: max_txn_bytes(config),
         client_port,
         initial_counter: initial_counter(ensemble),

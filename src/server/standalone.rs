@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::ensemble::NewerTxns;
 use crate::net::Serves;
 use crate::processors::{Chain, ChainParts, start_standalone};
 use crate::request::{ClientLetter, Clients, Gate, ServerState, Serving, Sessions, Status};
@@ -15,8 +16,8 @@ use crate::storage::{Database, Dirs, LogWriter, RecoveryOptions, recover};
 
 use super::host::Host;
 use super::parts::{
-    auth_of, begin, log_options, max_txn_bytes, open_dirs, port_config, report_late, start_purge_task,
-    sync_rules, unloadable, wait_for_the_end,
+    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, report_late,
+    say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
 };
 
 /// Runs a server until a signal or a broken stage ends it.
@@ -115,8 +116,11 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         clock,
         sync_rules,
         max_txn_bytes: max_txn_bytes(config),
+        containers: container_rules(config),
         client_port: port.port(),
     };
+    database.allow_newer_txns(config.newer_txns != NewerTxns::Never);
+    say_who_can_read(config, &database);
     let chain = start_standalone(host.runtime(), parts);
     let state = ServerState::Standalone;
     gate.open(Serving {

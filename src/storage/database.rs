@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use log::info;
@@ -28,6 +28,7 @@ pub struct Database {
     committed: Mutex<CommittedLog>,
     /// What is in the log and may not be in the tree yet, in order.
     logged: Mutex<VecDeque<Arc<LoggedTxn>>>,
+    newer_txns: AtomicBool,
 }
 
 impl Database {
@@ -41,7 +42,19 @@ impl Database {
             watches,
             committed,
             logged: Mutex::new(VecDeque::new()),
+            newer_txns: AtomicBool::new(false),
         }
+    }
+
+    /// Whether transactions that 3.4 cannot read may be asked for: those of containers and of nodes with a
+    /// time to live. On a learner: whether its leader prepares them.
+    pub fn allows_newer_txns(&self) -> bool {
+        self.newer_txns.load(Ordering::Acquire)
+    }
+
+    /// Says so. At first they may not.
+    pub fn allow_newer_txns(&self, allowed: bool) {
+        self.newer_txns.store(allowed, Ordering::Release);
     }
 
     /// The tree, to read.

@@ -13,8 +13,10 @@ use super::data_tree::DataTree;
 use super::node::Node;
 use super::path::split;
 use crate::proto::multi::MultiResult;
-use crate::proto::txn::{CreateTxn, SetAclTxn, SetDataTxn, SubTxn, Txn, TxnHeader};
-use crate::proto::{Decode, ErrorCode, Malformed, OpCode, Reader, SessionId, Stat, StatPersisted, Zxid};
+use crate::proto::txn::{SetAclTxn, SetDataTxn, SubTxn, Txn, TxnHeader};
+use crate::proto::{
+    Acl, Decode, ErrorCode, Lifetime, Malformed, OpCode, Reader, SessionId, Stat, StatPersisted, Zxid,
+};
 use crate::seeded_fault::SeededFault;
 
 /// What a transaction did: all that its reply says. (DataTree.ProcessTxnResult)
@@ -39,6 +41,15 @@ pub enum Change {
     Deleted(Arc<str>),
     /// A node's data was replaced.
     DataChanged(Arc<str>),
+}
+
+/// A node that a transaction makes, whatever its kind.
+struct NewNode<'t> {
+    path: &'t str,
+    data: Option<&'t [u8]>,
+    acl: Option<&'t [Acl]>,
+    lifetime: Lifetime,
+    parent_cversion: i32,
 }
 
 /// Where changes are noted, or `None` if nobody watches: a replay.
@@ -112,9 +123,13 @@ impl DataTree {
         txn: &'a Txn<'_>,
         changes: &mut Changes<'_>,
     ) -> Applied<'a> {
+        if let Some(node) = NewNode::of(txn, header.session) {
+            let created = self.create(header, &node, changes).map(Some);
+            return Applied::to(node.path, created);
+        }
         let (path, done) = match txn {
-            Txn::Create(create) => (&create.path, self.create(header, create, changes).map(Some)),
-            Txn::Delete(delete) => {
+            Txn::Delete(delete) | Txn::DeleteContainer(delete) => {
+                self.is_beyond_3_4 |= matches!(txn, Txn::DeleteContainer(_));
                 let deleted = self.delete(&delete.path, header.zxid, changes);
                 (&delete.path, deleted.map(|()| None))
             }
@@ -122,15 +137,11 @@ impl DataTree {
             Txn::SetAcl(set) => (&set.path, self.set_acl(header, set).map(Some)),
             Txn::Check(check) => (&check.path, Ok(None)),
             Txn::Error(number) => return Applied::of(error_of(*number)),
-            Txn::CreateSession(_) | Txn::CloseSession | Txn::Multi(_) => {
+            _ => {
                 return Applied::of(ErrorCode::Unimplemented);
             }
         };
-        Applied {
-            path: Some(path),
-            stat: done.ok().flatten(),
-            ..Applied::of(done.err().unwrap_or(ErrorCode::Ok))
-        }
+        Applied::to(path, done)
     }
 
     /// All parts, or none if one of them is an error: it was found when the multi was prepared.
@@ -164,7 +175,9 @@ impl DataTree {
             let stat = part.stat.unwrap_or_default();
             whole.multi.push(match txn {
                 Txn::Create(create) => MultiResult::Create2(create.path, stat),
-                Txn::Delete(_) => MultiResult::Delete,
+                Txn::CreateContainer(create) => MultiResult::Create2(create.path, stat),
+                Txn::CreateTtl(create) => MultiResult::Create2(create.path, stat),
+                Txn::Delete(_) | Txn::DeleteContainer(_) => MultiResult::Delete,
                 Txn::SetData(_) => MultiResult::SetData(stat),
                 _ => MultiResult::Check,
             });
@@ -175,10 +188,10 @@ impl DataTree {
     fn create(
         &mut self,
         header: &TxnHeader,
-        txn: &CreateTxn<'_>,
+        txn: &NewNode<'_>,
         changes: &mut Changes<'_>,
     ) -> Result<Stat, ErrorCode> {
-        let path: &str = &txn.path;
+        let path = txn.path;
         let (parent_path, name) = split(path).ok_or(ErrorCode::BadArguments)?;
         if name.is_empty() || parent_path == "/" {
             // Never proposed, since no such path is valid; the root itself exists.
@@ -207,10 +220,10 @@ impl DataTree {
             pzxid: header.zxid,
             ctime: header.time_ms,
             mtime: header.time_ms,
-            ephemeral_owner: if txn.ephemeral { header.session.0 } else { 0 },
+            ephemeral_owner: txn.lifetime.ephemeral_owner(),
             ..StatPersisted::default()
         };
-        let acl = self.acls.intern(txn.acl.as_deref());
+        let acl = self.acls.intern(txn.acl);
         let id = self.insert_leaf(parent, path, Node::new(name, txn.data, acl, &stat));
         let shown = self.node_ref(id).shown_stat();
         self.quota_after_create(path, txn.data.map_or(0, <[u8]>::len));
@@ -230,10 +243,10 @@ impl DataTree {
 
     /// A snapshot may have lost the list of a node that was made while it was written (ZOOKEEPER-3306).
     /// The transaction that made the node still knows it.
-    fn restore_acl(&mut self, id: u32, zxid: Zxid, txn: &CreateTxn<'_>) {
+    fn restore_acl(&mut self, id: u32, zxid: Zxid, txn: &NewNode<'_>) {
         let node = &self.nodes[id];
         if node.czxid() == zxid && !self.acls.is_known(node.acl) {
-            self.replace_acl(id, txn.acl.as_deref());
+            self.replace_acl(id, txn.acl);
         }
     }
 
@@ -308,7 +321,52 @@ impl DataTree {
     }
 }
 
-impl Applied<'_> {
+impl<'a> NewNode<'a> {
+    /// What a transaction makes, if it makes a node.
+    fn of(txn: &'a Txn<'_>, session: SessionId) -> Option<NewNode<'a>> {
+        let (path, data, acl, lifetime, parent_cversion) = match txn {
+            Txn::Create(txn) => {
+                let lifetime = match txn.ephemeral {
+                    true => Lifetime::Ephemeral(session),
+                    false => Lifetime::Persistent,
+                };
+                (&txn.path, txn.data, &txn.acl, lifetime, txn.parent_cversion)
+            }
+            Txn::CreateContainer(txn) => (
+                &txn.path,
+                txn.data,
+                &txn.acl,
+                Lifetime::Container,
+                txn.parent_cversion,
+            ),
+            Txn::CreateTtl(txn) => (
+                &txn.path,
+                txn.data,
+                &txn.acl,
+                Lifetime::Ttl(txn.ttl_ms),
+                txn.parent_cversion,
+            ),
+            _ => return None,
+        };
+        Some(NewNode {
+            path,
+            data,
+            acl: acl.as_deref(),
+            lifetime,
+            parent_cversion,
+        })
+    }
+}
+
+impl<'a> Applied<'a> {
+    fn to(path: &'a str, done: Result<Option<Stat>, ErrorCode>) -> Self {
+        Applied {
+            path: Some(path),
+            stat: done.ok().flatten(),
+            ..Applied::of(done.err().unwrap_or(ErrorCode::Ok))
+        }
+    }
+
     fn of(error: ErrorCode) -> Self {
         Applied {
             error,
@@ -340,7 +398,15 @@ fn failed_multi<'a>(parts: &[SubTxn<'_>]) -> Applied<'a> {
 }
 
 fn decode_part<'a>(part: &'a SubTxn<'a>) -> Result<Txn<'a>, Malformed> {
-    const PARTS: [OpCode; 4] = [OpCode::Create, OpCode::Delete, OpCode::SetData, OpCode::Check];
+    const PARTS: [OpCode; 7] = [
+        OpCode::Create,
+        OpCode::CreateContainer,
+        OpCode::CreateTtl,
+        OpCode::Delete,
+        OpCode::DeleteContainer,
+        OpCode::SetData,
+        OpCode::Check,
+    ];
     if !PARTS.iter().any(|op| op.number() == part.op) {
         return Err(Malformed::Unknown {
             what: "part of a multi transaction",

@@ -17,7 +17,7 @@ use super::path::{split, utf16_len};
 use super::quota::{LimitedPaths, QUOTA_PATH};
 use super::slab::Slab;
 use super::walk::Walks;
-use crate::proto::{Acl, SessionId, Stat, StatPersisted, Zxid};
+use crate::proto::{Acl, Lifetime, SessionId, Stat, StatPersisted, Zxid};
 
 /// All that a server remembers of its clients' writes.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub struct DataTree {
     // A session stays here with an empty set after its last ephemeral is deleted, as `dump` shows it.
     pub(super) ephemerals: BTreeMap<SessionId, BTreeSet<u32>>,
     pub(super) sessions: BTreeMap<SessionId, i32>,
+    /// Containers and nodes with a time to live.
+    looked_after: BTreeSet<u32>,
+    /// Whether there was ever a transaction or a node that 3.4 cannot read.
+    pub(super) is_beyond_3_4: bool,
     pub(super) quotas: LimitedPaths,
     pub(super) last_zxid: Zxid,
     pub(super) walks: Walks,
@@ -112,6 +116,43 @@ impl DataTree {
         paths
     }
 
+    /// Whether a server of 3.4 could not read all that led to this tree: it has, or has had, containers or nodes
+    /// with a time to live.
+    pub fn is_beyond_3_4(&self) -> bool {
+        self.is_beyond_3_4
+    }
+
+    /// Of at most `count` containers and nodes with a time to live from number `from` on, the paths of those
+    /// that may go; and the number to go on from, if there are more. A container must have had a child, unless
+    /// it is older than `never_used_ms` and that is not 0. (ContainerManager.getCandidates of 3.9)
+    pub fn overdue(
+        &self,
+        from: u32,
+        count: usize,
+        wall_ms: i64,
+        never_used_ms: i64,
+    ) -> (Vec<String>, Option<u32>) {
+        let mut ids = self.looked_after.range(from..).copied();
+        let is_overdue = |&id: &u32| {
+            let stat = self.nodes[id].stat();
+            let unchanged_ms = wall_ms.saturating_sub(stat.mtime);
+            self.nodes[id].children().is_empty()
+                && match Lifetime::of(stat.ephemeral_owner) {
+                    Lifetime::Container if stat.cversion > 0 => true,
+                    Lifetime::Container => never_used_ms != 0 && unchanged_ms > never_used_ms,
+                    Lifetime::Ttl(ttl_ms) => unchanged_ms > ttl_ms,
+                    Lifetime::Persistent | Lifetime::Ephemeral(_) => false,
+                }
+        };
+        let paths = ids
+            .by_ref()
+            .take(count)
+            .filter(is_overdue)
+            .map(|id| self.path_of(id))
+            .collect();
+        (paths, ids.next())
+    }
+
     /// How many nodes are below one; `None` if it does not exist. It visits each of them. (getAllChildrenNumber
     /// of 3.6, which visits every node of the tree)
     pub fn count_below(&self, path: &str) -> Option<u32> {
@@ -186,6 +227,8 @@ impl DataTree {
             acls: AclCache::new(),
             ephemerals: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            looked_after: BTreeSet::new(),
+            is_beyond_3_4: false,
             quotas: LimitedPaths::default(),
             last_zxid: Zxid(0),
             walks: Walks::default(),
@@ -239,8 +282,12 @@ impl DataTree {
         self.hide_from_walks(id);
         self.nodes[id].slot = self.node_mut(parent).push_child(id);
         self.index.insert(self.hash(path), id);
-        if owner != 0 {
-            self.ephemerals.entry(SessionId(owner)).or_default().insert(id);
+        let lifetime = self.lifetime_of(owner);
+        if let Some(session) = lifetime.session() {
+            self.ephemerals.entry(session).or_default().insert(id);
+        } else if lifetime.is_looked_after() {
+            self.looked_after.insert(id);
+            self.is_beyond_3_4 = true;
         }
         id
     }
@@ -256,6 +303,7 @@ impl DataTree {
             // The slot is no part of what walks show.
             self.nodes[moved].slot = node.slot;
         }
+        self.looked_after.remove(&id);
         if let Some(own) = self.ephemerals.get_mut(&SessionId(node.ephemeral_owner())) {
             own.remove(&id);
         }
@@ -282,6 +330,16 @@ impl DataTree {
         let acl = self.acls.intern(acl);
         let old = std::mem::replace(&mut self.node_mut(id).acl, acl);
         self.acls.release(old);
+    }
+
+    /// What an owner says here. A server with the number 255 may have given out session numbers that look like
+    /// a time to live.
+    fn lifetime_of(&self, owner: i64) -> Lifetime {
+        let session = SessionId(owner);
+        match Lifetime::of(owner) {
+            Lifetime::Ttl(_) if self.sessions.contains_key(&session) => Lifetime::Ephemeral(session),
+            lifetime => lifetime,
+        }
     }
 
     fn hash(&self, path: &str) -> u32 {

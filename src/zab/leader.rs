@@ -12,6 +12,7 @@ use crate::seeded_fault::SeededFault;
 use super::discovery::{Discovery, Step, Summary, join_sids};
 use super::leader_event::{History, LeaderAction, LeaderEvent, LeaderRules};
 use super::learner_handler::{Heard, LearnerHandler, Patience, Phase};
+use super::newer_txns::{ILLEGIBLE, Readers};
 use super::proposals::Proposals;
 use super::sync_plan::{Known, SyncKind, SyncPlan};
 
@@ -27,6 +28,8 @@ pub struct Leader {
     learners: BTreeMap<LinkId, LearnerHandler>,
     /// Who asked for the syncs of a server that are on their way through the chain.
     syncs: BTreeMap<Sid, VecDeque<LinkId>>,
+    readers: Readers,
+    newer_txns: bool,
     tick: i64,
     unnamed: i64,
 }
@@ -67,10 +70,13 @@ impl Leader {
             proposals: Proposals::new(Zxid(0)),
             learners: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            readers: Readers::new(rules.newer_txns, rules.me, rules.has_newer_txns),
+            newer_txns: false,
             tick: 0,
             unnamed: 0,
             rules,
         };
+        leader.allow_newer_txns(out);
         let step = leader.discovery.promise(leader.rules.me, accepted);
         leader.after_promise(step, now_ms, out);
         leader
@@ -179,7 +185,11 @@ impl Leader {
         }
         let sid = learner.sid();
         match learner.hear(packet, now_ms, patience, self.beginning) {
-            Ok(Heard::Info(accepted)) => self.heard_info(link, accepted, now_ms, out),
+            Ok(Heard::Info(accepted, newer_txns)) => {
+                self.readers.heard(self.learners[&link].sid(), newer_txns);
+                self.allow_newer_txns(out);
+                self.heard_info(link, accepted, now_ms, out);
+            }
             Ok(Heard::AckEpoch(summary, last)) => {
                 self.heard_ack_epoch(link, summary, last, now_ms, history, out);
             }
@@ -213,7 +223,9 @@ impl Leader {
             format!("{}:{}:{}", m.host, m.quorum_port, m.election_port)
         });
         log::info!("Follower sid: {sid} : info : {info}");
-        self.hang_up_elder(link, sid, out);
+        // A server that comes again has given its older connection up, whether or not this end has noticed.
+        let is_elder = |other: LinkId, learner: &LearnerHandler| other != link && learner.sid() == sid;
+        self.hang_up_those(is_elder, &format_args!("sid {sid} has connected again"), out);
         self.enter(link, Phase::Promised, now_ms);
         let step = self.discovery.promise(sid, accepted);
         match step {
@@ -222,15 +234,10 @@ impl Leader {
         }
     }
 
-    /// A server that comes again has given its older connection up, whether or not this end has noticed.
-    fn hang_up_elder(&mut self, link: LinkId, sid: Sid, out: &mut Vec<LeaderAction>) {
-        let others = self.learners.iter().filter(|(other, _)| **other != link);
-        let elders: Vec<LinkId> = others
-            .filter(|(_, learner)| learner.sid() == sid)
-            .map(|(other, _)| *other)
-            .collect();
-        for elder in elders {
-            self.hang_up(elder, &format_args!("sid {sid} has connected again"), out);
+    fn allow_newer_txns(&mut self, out: &mut Vec<LeaderAction>) {
+        let may = self.readers.may_propose(&self.rules.ensemble);
+        if std::mem::replace(&mut self.newer_txns, may) != may {
+            out.push(LeaderAction::AllowNewerTxns(may));
         }
     }
 
@@ -306,6 +313,9 @@ impl Leader {
         out: &mut Vec<LeaderAction>,
     ) {
         let sid = self.learners[&link].sid();
+        if self.readers.is_illegible_to(sid) {
+            return self.hang_up(link, &ILLEGIBLE, out);
+        }
         // It may have proposals of this very epoch on its disk that are not decided. 3.4.14 has it cut them off,
         // although their acknowledgements may be counted: whoever then dies takes them along. Here they count,
         // and it waits until they are decided; then they are part of the history.
@@ -330,7 +340,7 @@ impl Leader {
             },
         );
         let learner = &self.learners[&link];
-        log_plan(sid, last, &committed, &plan);
+        plan.log(sid, last, &committed);
         let new_leader = QuorumPacket::plain(PacketType::NewLeader, self.beginning);
         out.push(match plan.head() {
             Some(head) => LeaderAction::Send(link, head),
@@ -409,6 +419,11 @@ impl Leader {
             self.give_up(reason.to_owned(), out);
             return;
         }
+        if txn.is_newer() {
+            // It was prepared before the leader heard of who cannot read it.
+            let illegible = self.readers.proposed();
+            self.hang_up_those(|_, learner| illegible.contains(&learner.sid()), &ILLEGIBLE, out);
+        }
         self.proposals.propose(Arc::clone(&txn));
         for (link, learner) in &mut self.learners {
             if learner.is_forwarded_to() && learner.is_participant() {
@@ -458,14 +473,7 @@ impl Leader {
     /// Whatever the event was: who is late, is it time to ping, is the quorum still there?
     fn keep_time(&mut self, now_ms: i64, history: &impl History, out: &mut Vec<LeaderAction>) {
         let is_due = |deadline_ms: Option<i64>| deadline_ms.is_some_and(|ms| now_ms >= ms);
-        let learners = self.learners.iter();
-        let silent: Vec<LinkId> = learners
-            .filter(|(_, learner)| is_due(learner.deadline_ms()))
-            .map(|(link, _)| *link)
-            .collect();
-        for link in silent {
-            self.hang_up(link, &"Read timed out", out);
-        }
+        self.hang_up_those(|_, learner| is_due(learner.deadline_ms()), &"Read timed out", out);
         match self.phase {
             Reign::Rising { deadline_ms } if now_ms >= deadline_ms => {
                 let reason = self.why_not_risen();
@@ -553,6 +561,20 @@ impl Leader {
         meant.map(|(link, _)| *link).collect()
     }
 
+    fn hang_up_those(
+        &mut self,
+        is_meant: impl Fn(LinkId, &LearnerHandler) -> bool,
+        reason: &dyn std::fmt::Display,
+        out: &mut Vec<LeaderAction>,
+    ) {
+        let all = self.learners.iter();
+        let meant: Vec<LinkId> = all
+            .filter(|(link, learner)| is_meant(**link, learner))
+            .map(|(link, _)| *link)
+            .collect();
+        meant.into_iter().for_each(|link| self.hang_up(link, reason, out));
+    }
+
     fn hang_up(&mut self, link: LinkId, reason: &dyn std::fmt::Display, out: &mut Vec<LeaderAction>) {
         if let Some(learner) = self.learners.get(&link) {
             let reason = format!("{reason} (sid {}, which is {:?})", learner.sid(), learner.phase());
@@ -569,19 +591,6 @@ impl Leader {
 
 fn sync_answer() -> QuorumPacket {
     QuorumPacket::plain(PacketType::Sync, Zxid(0))
-}
-
-fn log_plan(sid: Sid, last: Zxid, committed: &[Arc<LoggedTxn>], plan: &SyncPlan) {
-    let zxid = |txn: Option<&Arc<LoggedTxn>>| txn.map_or(Zxid(0), |txn| txn.zxid());
-    log::info!(
-        "Synchronizing with Follower sid: {sid} maxCommittedLog={} minCommittedLog={} peerLastZxid={last}",
-        zxid(committed.last()),
-        zxid(committed.first()),
-    );
-    if plan.kind == SyncKind::Diff && plan.txns.is_empty() {
-        log::info!("leader and follower are in sync, zxid={last}");
-    }
-    log::info!("Sending {}", plan.name());
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::ensemble::Ensemble;
+use crate::ensemble::{Ensemble, NewerTxns};
 use crate::proto::packet::{ForwardedRequest, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{Epoch, LinkId, SessionId, Sid, Zxid};
@@ -20,6 +20,10 @@ pub struct LeaderRules {
     pub init_limit_ticks: i64,
     /// `syncLimit`.
     pub sync_limit_ticks: i64,
+    /// Whether transactions that 3.4 cannot read may be made.
+    pub newer_txns: NewerTxns,
+    /// Whether there are such transactions in the own history.
+    pub has_newer_txns: bool,
 }
 
 /// What a leader must be able to look up when a learner comes: its own database.
@@ -60,6 +64,8 @@ pub enum LeaderAction {
     SaveAcceptedEpoch(Epoch),
     /// Write the epoch to the disk.
     SaveCurrentEpoch(Epoch),
+    /// Whether transactions that 3.4 cannot read may be prepared from now on.
+    AllowNewerTxns(bool),
     /// Queue a packet for a learner.
     Send(LinkId, QuorumPacket),
     /// Queue the packet SNAP, with the zxid that is applied when it is written, and behind it the tree and

@@ -1,6 +1,7 @@
 //! What a leader does, event by event, as lists of actions in their order.
 
 use super::*;
+use crate::ensemble::NewerTxns;
 use crate::proto::SessionId;
 use crate::zab::testing::{ensemble, lines, txn, zxid};
 
@@ -35,6 +36,8 @@ fn rules() -> LeaderRules {
         tick_ms: 100,
         init_limit_ticks: 10,
         sync_limit_ticks: 5,
+        newer_txns: NewerTxns::Auto,
+        has_newer_txns: false,
     }
 }
 
@@ -77,7 +80,10 @@ impl Script {
             PacketType::ObserverInfo
         };
         assert_eq!(self.on(LeaderEvent::Connected(LinkId(link))), [""; 0]);
-        self.packet(link, QuorumPacket::learner_info(kind, Epoch(4), Sid(link as i64)))
+        self.packet(
+            link,
+            QuorumPacket::learner_info(kind, Epoch(4), Sid(link as i64), false),
+        )
     }
 
     fn ack_epoch(&mut self, link: u64, last: Zxid) -> Vec<String> {
@@ -327,7 +333,7 @@ fn who_comes_with_proposals_that_are_not_decided_waits_for_them() {
     script.on(LeaderEvent::Down(LinkId(2)));
     script.on(LeaderEvent::Logged(zxid(5, 1)));
     script.on(LeaderEvent::Connected(LinkId(22)));
-    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2));
+    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2), false);
     script.packet(22, info);
     // Its log goes to (5, 2); so does the leader's own soon.
     assert_eq!(
@@ -353,7 +359,7 @@ fn who_decides_by_coming_is_synchronised_once() {
     script.on(LeaderEvent::Logged(zxid(5, 1)));
     script.on(LeaderEvent::Down(LinkId(2)));
     script.on(LeaderEvent::Connected(LinkId(22)));
-    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2));
+    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2), false);
     script.packet(22, info);
     assert_eq!(
         script.packet(22, QuorumPacket::ack_epoch(None, zxid(5, 1))),
@@ -416,7 +422,7 @@ fn syncs_are_answered_behind_what_was_proposed() {
     // One that is still in the chain when the server comes again is not answered to the new connection.
     script.packet(2, sync(3));
     script.on(LeaderEvent::Connected(LinkId(22)));
-    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2));
+    let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2), false);
     assert_eq!(
         script.packet(22, info),
         ["hang up 2", "22 <- LEADERINFO 0x500000000"]

@@ -30,6 +30,8 @@ pub struct LearnerRules {
     pub init_ms: i64,
     /// Afterwards (`syncLimit` ticks).
     pub sync_ms: i64,
+    /// Whether this server tells the leader that it takes transactions that 3.4 cannot read.
+    pub newer_txns: bool,
 }
 
 /// What a learner's disk says.
@@ -138,6 +140,7 @@ pub struct Learner {
     phase: Phase,
     heard_ms: i64,
     revalidations: BTreeMap<SessionId, VecDeque<ConnId>>,
+    leader_knows_newer_txns: bool,
 }
 
 #[derive(Debug)]
@@ -166,7 +169,14 @@ impl Learner {
             phase: Phase::Connecting,
             heard_ms: 0,
             revalidations: BTreeMap::new(),
+            leader_knows_newer_txns: false,
         }
+    }
+
+    /// Whether requests for transactions that 3.4 cannot read may be sent to this leader: one of 3.4 would not even
+    /// refuse them. Known when it serves.
+    pub fn leader_knows_newer_txns(&self) -> bool {
+        self.leader_knows_newer_txns
     }
 
     /// When a [`LearnerEvent::Tick`] is due. While it connects and while a snapshot arrives, whoever does that
@@ -231,7 +241,8 @@ impl Learner {
             Role::Participant => PacketType::FollowerInfo,
             Role::Observer => PacketType::ObserverInfo,
         };
-        let packet = QuorumPacket::learner_info(kind, self.start.accepted, self.rules.me);
+        let packet =
+            QuorumPacket::learner_info(kind, self.start.accepted, self.rules.me, self.rules.newer_txns);
         out.push(LearnerAction::Send(packet));
         self.phase = Phase::LeaderInfo;
     }
@@ -268,6 +279,7 @@ impl Learner {
         }
         let malformed = |error| Misled::Malformed(packet.kind, error);
         i32::from_bytes(packet.payload().map_err(malformed)?).map_err(malformed)?;
+        self.leader_knows_newer_txns = packet.leader_knows_newer_txns();
         let (leader, start) = (packet.zxid.epoch(), &mut self.start);
         let is_refetch = leader == start.accepted && start.refetch == Some(leader);
         let answer = if leader > start.accepted {

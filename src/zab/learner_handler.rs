@@ -35,8 +35,8 @@ pub enum Phase {
 /// What a packet means to the leader.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Heard {
-    /// A learner comes, whose newest accepted epoch is this.
-    Info(Epoch),
+    /// A learner comes, whose newest accepted epoch is this, and whether it takes what 3.4 cannot read.
+    Info(Epoch, bool),
     /// It acknowledges the epoch; `None` if that does not count. Its last transaction.
     AckEpoch(Option<Summary>, Zxid),
     /// It has the leader's history.
@@ -208,16 +208,16 @@ impl LearnerHandler {
                 return Err(HangUp::Unexpected { got, due });
             }
         };
-        let mut version = 0;
+        let (mut version, mut newer_txns) = (0, false);
         if let Some(payload) = packet.data.bytes() {
             let info = LearnerInfo::decode(payload).map_err(|e| HangUp::Malformed(packet.kind, e))?;
             self.sid = info.sid;
-            version = info.version;
+            (version, newer_txns) = (info.version, info.newer_txns);
         }
         if version < PROTOCOL_VERSION {
             return Err(HangUp::TooOld(self.sid));
         }
-        Ok(Heard::Info(packet.zxid.epoch()))
+        Ok(Heard::Info(packet.zxid.epoch(), newer_txns))
     }
 
     fn hear_new_leader_ack(&mut self, packet: &QuorumPacket, beginning: Zxid) -> Result<Heard, HangUp> {
@@ -297,11 +297,11 @@ mod tests {
     #[test]
     fn the_first_packet_says_who_comes() {
         let mut follower = handler(Phase::Info);
-        let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(4), Sid(3));
-        assert_eq!(hear(&mut follower, info), Ok(Heard::Info(Epoch(4))));
+        let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(4), Sid(3), false);
+        assert_eq!(hear(&mut follower, info), Ok(Heard::Info(Epoch(4), false)));
         assert_eq!((follower.sid(), follower.is_participant()), (Sid(3), true));
         let mut observer = handler(Phase::Info);
-        let info = QuorumPacket::learner_info(PacketType::ObserverInfo, Epoch(4), Sid(3));
+        let info = QuorumPacket::learner_info(PacketType::ObserverInfo, Epoch(4), Sid(3), true);
         assert!(hear(&mut observer, info).is_ok() && !observer.is_participant());
         let mut nobody = handler(Phase::Info);
         let info = QuorumPacket::plain(PacketType::FollowerInfo, zxid(4, 7));

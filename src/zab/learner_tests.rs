@@ -22,6 +22,7 @@ impl Script {
             logs: true,
             init_ms: 1_000,
             sync_ms: 100,
+            newer_txns: true,
         };
         let start = LearnerStart {
             accepted: Epoch(4),

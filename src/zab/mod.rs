@@ -34,6 +34,7 @@ pub mod leader_event;
 pub mod learner;
 pub mod learner_handler;
 pub mod learner_sync;
+pub mod newer_txns;
 pub mod proposals;
 pub mod sync_plan;
 pub mod tally;

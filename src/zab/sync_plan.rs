@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
-use crate::proto::{Epoch, Zxid};
+use crate::proto::{Epoch, Sid, Zxid};
 use crate::seeded_fault::SeededFault;
 
 /// What a leader knows of its own history when a learner comes.
@@ -83,6 +83,20 @@ impl SyncPlan {
             SyncKind::Trunc(zxid) => Some(QuorumPacket::plain(PacketType::Trunc, zxid)),
             SyncKind::Snap => None,
         }
+    }
+
+    /// Tells the log what a learner is to get, in the words of 3.4.14.
+    pub fn log(&self, sid: Sid, last: Zxid, committed: &[Arc<LoggedTxn>]) {
+        let zxid = |txn: Option<&Arc<LoggedTxn>>| txn.map_or(Zxid(0), |txn| txn.zxid());
+        log::info!(
+            "Synchronizing with Follower sid: {sid} maxCommittedLog={} minCommittedLog={} peerLastZxid={last}",
+            zxid(committed.last()),
+            zxid(committed.first()),
+        );
+        if self.kind == SyncKind::Diff && self.txns.is_empty() {
+            log::info!("leader and follower are in sync, zxid={last}");
+        }
+        log::info!("Sending {}", self.name());
     }
 
     /// The kind's name in the log. (Leader.getPacketType)

@@ -62,6 +62,7 @@ impl Line for LeaderAction {
             LeaderAction::HangUp(link, _) => format!("hang up {}", link.0),
             LeaderAction::SaveAcceptedEpoch(epoch) => format!("accepted {}", epoch.0),
             LeaderAction::SaveCurrentEpoch(epoch) => format!("current {}", epoch.0),
+            LeaderAction::AllowNewerTxns(allowed) => format!("newer txns {allowed}"),
             LeaderAction::Lead(zxid) => format!("lead {zxid}"),
             LeaderAction::Commit(txn) => format!("commit {}", txn.zxid()),
             LeaderAction::Submit(sid, request) => format!("submit {sid} {}", request.xid.0),

@@ -11,6 +11,7 @@ the case's first.
 
 import struct
 import sys
+import time
 
 import peers
 import wire
@@ -18,7 +19,9 @@ from wire import EPHEMERAL, READ_ACL, SEQUENTIAL
 
 CREATE, DELETE, GET_DATA, SET_DATA, GET_CHILDREN, CHECK, MULTI = 1, 2, 4, 5, 8, 13, 14
 CREATE2, CHECK_WATCHES, REMOVE_WATCHES, MULTI_READ = 15, 17, 18, 22
+CREATE_CONTAINER, CREATE_TTL = 19, 21
 GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, SET_WATCHES2, ADD_WATCH, WHO_AM_I = 103, 104, 105, 106, 107
+CONTAINER, TTL, SEQUENTIAL_TTL = 4, 5, 6
 CHILDREN, DATA, ANY = 1, 2, 3
 NODE, SUBTREE = 0, 1
 
@@ -297,7 +300,74 @@ def who_am_i(client, lines):
     client.ask("with digests", WHO_AM_I, b"", infos)
 
 
+def ttl_body(path, ttl_ms, flags=TTL, data=b""):
+    return create_body(path, data, None, flags) + struct.pack(">q", ttl_ms)
+
+
+def owner(client, path):
+    found = client.exists(path)
+    return found and hex(found.ephemeral_owner & (1 << 64) - 1)
+
+
+def containers(client, lines):
+    client.ask("make", CREATE_CONTAINER, create_body("/c", b"x", None, CONTAINER), path_and_stat)
+    client.ask("again", CREATE_CONTAINER, create_body("/c", b"", None, CONTAINER))
+    client.ask("unused", CREATE_CONTAINER, create_body("/unused", b"", None, CONTAINER), path_and_stat)
+    client.ask("nested", CREATE_CONTAINER, create_body("/c/nested", b"", None, CONTAINER), path_and_stat)
+    lines.append(f"owners {owner(client, '/c')} {owner(client, '/c/nested')}")
+    client.create("/c/nested/child", b"", None, EPHEMERAL)
+    client.exists("/c/nested", watch=True)
+    client.delete("/c/nested/child")
+    until_gone(client, "/c/nested")
+    until_gone(client, "/c")
+    client.settle()
+    lines.append(f"unused {client.exists('/unused') is not None}")
+
+
+def times_to_live(client, lines):
+    client.ask("make", CREATE_TTL, ttl_body("/t", 1000, TTL, b"x"), path_and_stat)
+    client.ask("long", CREATE_TTL, ttl_body("/long", (1 << 40) - 1), path_and_stat)
+    client.ask("sequential", CREATE_TTL, ttl_body("/t-", 1 << 30, SEQUENTIAL_TTL), path_and_stat)
+    lines.append(f"owners {owner(client, '/t')} {owner(client, '/long')}")
+    for ttl_ms in (0, -1, 1 << 40, -(1 << 63)):
+        client.ask(f"for {ttl_ms}", CREATE_TTL, ttl_body("/x", ttl_ms))
+    client.ask("short", CREATE_TTL, create_body("/x", b"", None, TTL))
+    client.ask("with a child", CREATE_TTL, ttl_body("/parent", 1000), path_and_stat)
+    client.create("/parent/child")
+    until_gone(client, "/t")
+    time.sleep(1.5)
+    lines.append(f"parent {client.exists('/parent') is not None} {client.exists('/long') is not None}")
+    client.delete("/parent/child")
+    until_gone(client, "/parent")
+
+
+def newer_multi(client, lines):
+    client.ask(
+        "all kinds",
+        MULTI,
+        parts(
+            (CREATE_CONTAINER, create_body("/mc", b"", None, CONTAINER)),
+            (CREATE_TTL, ttl_body("/mt", 1 << 30)),
+            (CREATE, create_body("/mc/child")),
+            (DELETE, path_and("/mt", 0)),
+        ),
+        multi_results,
+    )
+    client.ask(
+        "all or none",
+        MULTI,
+        parts((CREATE_CONTAINER, create_body("/md", b"", None, CONTAINER)), (CREATE_TTL, ttl_body("/me", 0))),
+        multi_results,
+    )
+    lines.append(f"none {client.exists('/md')}")
+
+
+def until_gone(client, path):
+    peers.wait_until(lambda: client.exists(path) is None, 20, f"{path} to be removed")
+
+
 CASES = [
+    containers, times_to_live, newer_multi,
     create2, create2_in_multi, multi_read, watches, persistent, recursive, set_watches2, ephemerals,
     all_children_number, who_am_i,
 ]
@@ -305,7 +375,8 @@ CASES = [
 
 def record(kind):
     """(name, answers) of each case, each on a server of its own data."""
-    with peers.Server(kind, peers.temporary_directory("data")) as server:
+    often = ["znode.container.checkIntervalMs=300"]
+    with peers.Server(kind, peers.temporary_directory("data"), properties=often) as server:
         for case in CASES:
             lines = []
             client = Newer(server.port, lines)

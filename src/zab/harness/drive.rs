@@ -194,7 +194,10 @@ impl World {
                     self.nodes[node].commits.push_back(txn.zxid());
                 }
                 LeaderAction::Over(_) => return self.end_role(node),
-                LeaderAction::Submit(..) | LeaderAction::Touch(..) | LeaderAction::Revalidate(..) => {}
+                LeaderAction::AllowNewerTxns(_)
+                | LeaderAction::Submit(..)
+                | LeaderAction::Touch(..)
+                | LeaderAction::Revalidate(..) => {}
             }
         }
     }

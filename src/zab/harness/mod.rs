@@ -7,7 +7,7 @@ mod node;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::ensemble::{Ensemble, QuorumVerifier, Role as Kind};
+use crate::ensemble::{Ensemble, NewerTxns, QuorumVerifier, Role as Kind};
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::{Epoch, LinkId, Sid, Zxid};
 use crate::zab::testing::ensemble;
@@ -236,6 +236,8 @@ impl World {
             tick_ms: 100,
             init_limit_ticks: 10,
             sync_limit_ticks: 5,
+            newer_txns: NewerTxns::Auto,
+            has_newer_txns: false,
         };
         let mine = Summary {
             current: Epoch(if self.fault == Fault::Boaster {
@@ -268,6 +270,7 @@ impl World {
             logs: true,
             init_ms: 1_000,
             sync_ms: 500,
+            newer_txns: true,
         };
         let start = LearnerStart {
             accepted: Epoch(disk.accepted),
