@@ -37,7 +37,22 @@ fn record(txn: &Txn<'_>) -> String {
             );
             format!("{path},{data},{acl},{ephemeral},{}", create.parent_cversion)
         }
-        Txn::Delete(delete) => name(&delete.path),
+        Txn::CreateContainer(create) => format!(
+            "{},{},{},{}",
+            name(&create.path),
+            buffer(create.data),
+            acl_text(create.acl.as_deref()),
+            create.parent_cversion
+        ),
+        Txn::CreateTtl(create) => format!(
+            "{},{},{},{},{}",
+            name(&create.path),
+            buffer(create.data),
+            acl_text(create.acl.as_deref()),
+            create.parent_cversion,
+            create.ttl_ms
+        ),
+        Txn::Delete(delete) | Txn::DeleteContainer(delete) => name(&delete.path),
         Txn::SetData(set) => format!("{},{},{}", name(&set.path), buffer(set.data), set.version),
         Txn::SetAcl(set) => format!(
             "{},{},{}",
