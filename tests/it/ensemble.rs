@@ -4,6 +4,8 @@ mod bad_input;
 mod five;
 mod groups;
 mod links;
+mod modes;
+mod role_changes;
 mod strangers;
 
 use std::io::{Read, Write};

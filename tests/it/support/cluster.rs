@@ -20,6 +20,8 @@ use super::{LONG, wait_until};
 #[derive(Debug)]
 pub struct Cluster {
     nodes: BTreeMap<usize, Node>,
+    /// Words before the sub-command.
+    defines: Vec<String>,
     /// From the first to the second, if a test wants to block them.
     ways: BTreeMap<(usize, usize), [Way; 2]>,
     /// Goes after the servers, which show the ends of their logs when a test fails.
@@ -43,6 +45,8 @@ pub struct Layout<'a> {
     pub observers: usize,
     /// More lines of each zoo.cfg, which may contradict the usual ones.
     pub lines: &'a [&'a str],
+    /// Properties of each, `key=value`.
+    pub properties: &'a [&'a str],
     /// Whether ways between them can be blocked.
     pub has_ways: bool,
 }
@@ -84,7 +88,13 @@ impl Cluster {
             }
         }
         let dir = tempfile::tempdir().expect("a directory");
-        let cluster = Cluster { nodes, ways, dir };
+        let defines = layout.properties.iter().map(|property| format!("-D{property}"));
+        let cluster = Cluster {
+            nodes,
+            defines: defines.collect(),
+            ways,
+            dir,
+        };
         (1..=layout.count).for_each(|number| cluster.configure(number, layout));
         cluster
     }
@@ -157,7 +167,10 @@ impl Cluster {
     fn spawn(&mut self, number: usize) {
         let home = self.home(number);
         let mut command = Command::new(env!("CARGO_BIN_EXE_oxkeeper"));
-        command.arg("server").arg(home.join("zoo.cfg"));
+        command
+            .args(&self.defines)
+            .arg("server")
+            .arg(home.join("zoo.cfg"));
         let node = self.nodes.get_mut(&number).expect("a server");
         node.server = Some(Server::spawn(Kind::Oxkeeper, node.port, &home, &mut command));
     }
