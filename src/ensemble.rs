@@ -58,6 +58,25 @@ impl Ensemble {
         &self.members
     }
 
+    /// The list as clients of 3.5 read it. (QuorumMaj.toString of 3.9)
+    pub fn text(&self) -> String {
+        let line = |member: &Member| {
+            let role = match member.role {
+                Role::Participant => "participant",
+                Role::Observer => "observer",
+            };
+            let Member {
+                sid,
+                host,
+                quorum_port,
+                election_port,
+                ..
+            } = member;
+            format!("server.{sid}={host}:{quorum_port}:{election_port}:{role}\n")
+        };
+        self.members.values().map(line).collect::<String>() + "version=0"
+    }
+
     /// One server.
     pub fn member(&self, sid: Sid) -> Option<&Member> {
         self.members.get(&sid)

@@ -9,8 +9,10 @@ use crate::proto::requests::{
     AddWatchRequest, GetEphemeralsRequest, PathOnly, PathWatch, PathWatcherType, SetWatches2,
 };
 use crate::proto::responses::ClientInfo;
-use crate::proto::{Acl, ConnId, Decode, Encode, ErrorCode, Id, Malformed, OpCode, Perms, Reader, SessionId};
-use crate::storage::Database;
+use crate::proto::{
+    Acl, ConnId, Decode, Encode, ErrorCode, EventType, Id, Malformed, OpCode, Perms, Reader, SessionId,
+};
+use crate::storage::{CONFIG_PATH, Database};
 use crate::tree::{DataTree, Fired, Lasting, NodeRef};
 
 /// Who reads, and by which rules.
@@ -75,7 +77,15 @@ impl Reading<'_> {
             },
         };
         let mut watches = self.database.watches();
+        let missed_from = events.len();
         watches.set_watches(self.tree, self.conn, &request.once, events);
+        if self.find(CONFIG_PATH).is_ok() {
+            // It was there all the time, and it never changes: nobody need wait for it.
+            let lost = |event: &Fired| event.kind == EventType::NodeDeleted && &*event.path == CONFIG_PATH;
+            let mut missed = events.split_off(missed_from);
+            missed.retain(|event| !lost(event));
+            events.append(&mut missed);
+        }
         let persistent = request.persistent.iter().map(|path| (path, Lasting::Node));
         let recursive = request.recursive.iter().map(|path| (path, Lasting::Subtree));
         for (path, lasting) in persistent.chain(recursive) {
@@ -92,7 +102,7 @@ impl Reading<'_> {
         if request.watch {
             self.database.watches().watch_data(&request.path, self.conn);
         }
-        let node = self.tree.get(&request.path).ok_or(ErrorCode::NoNode)?;
+        let node = self.find(&request.path)?;
         node.shown_stat().encode(out);
         Ok(())
     }
@@ -213,8 +223,14 @@ impl Reading<'_> {
         self.identities.iter().map(info).collect()
     }
 
+    /// A node of the tree, or the one that every server of 3.5 has.
+    fn find(&self, path: &str) -> Result<NodeRef<'_>, ErrorCode> {
+        let config = || self.database.config().get(path).filter(|_| path == CONFIG_PATH);
+        self.tree.get(path).or_else(config).ok_or(ErrorCode::NoNode)
+    }
+
     fn readable(&self, path: &str, perms: Perms) -> Result<NodeRef<'_>, ErrorCode> {
-        let node = self.tree.get(path).ok_or(ErrorCode::NoNode)?;
+        let node = self.find(path)?;
         let allowed = self.auth.allows(node.acl(), perms, self.identities);
         if allowed { Ok(node) } else { Err(ErrorCode::NoAuth) }
     }

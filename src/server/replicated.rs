@@ -83,7 +83,8 @@ fn load(config: &Config, ensemble: &EnsembleConfig, disk: Arc<dyn Disk>) -> Resu
         recover(&*disk, &dirs, &recovery_options(ensemble)).map_err(|error| unloadable(&error))?;
     let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
     let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
-    let database = Arc::new(Database::new(recovered.tree, recovered.committed));
+    let database = Database::new(recovered.tree, recovered.committed).with_config(&ensemble.ensemble.text());
+    let database = Arc::new(database);
     say_who_can_read(config, &database);
     Ok(State {
         disk,

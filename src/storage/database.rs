@@ -12,8 +12,8 @@ use super::error::StorageError;
 use super::names::Dirs;
 use super::recovery::Recovered;
 use super::snapshot::SnapshotWriter;
-use crate::proto::txn::LoggedTxn;
-use crate::proto::{Malformed, Zxid};
+use crate::proto::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
+use crate::proto::{Acl, Malformed, OpCode, Perms, SessionId, Xid, Zxid};
 use crate::runtime::Disk;
 use crate::tree::{DataTree, WatchManager};
 
@@ -29,6 +29,8 @@ pub struct Database {
     /// What is in the log and may not be in the tree yet, in order.
     logged: Mutex<VecDeque<Arc<LoggedTxn>>>,
     newer_txns: AtomicBool,
+    /// A tree of one node, which is read where the other has none: `/zookeeper/config`.
+    config: DataTree,
 }
 
 impl Database {
@@ -43,7 +45,20 @@ impl Database {
             committed,
             logged: Mutex::new(VecDeque::new()),
             newer_txns: AtomicBool::new(false),
+            config: config_tree(""),
         }
+    }
+
+    /// Has `/zookeeper/config` say this. Clients of 3.5 read that node; no snapshot and no list of children
+    /// shows it, so that servers of 3.4 do not miss it.
+    pub fn with_config(self, text: &str) -> Database {
+        let config = config_tree(text);
+        Database { config, ..self }
+    }
+
+    /// The tree that has `/zookeeper/config` alone.
+    pub fn config(&self) -> &DataTree {
+        &self.config
     }
 
     /// Whether transactions that 3.4 cannot read may be asked for: those of containers and of nodes with a
@@ -168,6 +183,34 @@ impl Database {
 
 /// So many nodes are read under one lock: some tens of microseconds.
 const STEP_NODES: usize = 256;
+
+/// The node is everybody's to read, and nobody's to write. (DataTree.addConfigNode of 3.9)
+fn config_tree(text: &str) -> DataTree {
+    let header = TxnHeader {
+        session: SessionId(0),
+        cxid: Xid(0),
+        zxid: Zxid(0),
+        time_ms: 0,
+        op: OpCode::Create.number(),
+    };
+    let acl = Acl {
+        perms: Perms::READ,
+        ..Acl::open().remove(0)
+    };
+    let create = Txn::Create(CreateTxn {
+        path: CONFIG_PATH.into(),
+        data: Some(text.as_bytes()),
+        acl: Some(vec![acl]),
+        ephemeral: false,
+        parent_cversion: 0,
+    });
+    let mut tree = DataTree::new();
+    tree.apply(&header, &create, None);
+    tree
+}
+
+/// Where clients of 3.5 read who is in the ensemble.
+pub const CONFIG_PATH: &str = "/zookeeper/config";
 
 #[cfg(test)]
 mod tests {

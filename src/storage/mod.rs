@@ -31,7 +31,7 @@ mod fixture_tests;
 mod testing;
 
 pub use committed_log::CommittedLog;
-pub use database::Database;
+pub use database::{CONFIG_PATH, Database};
 pub use epochs::Epochs;
 pub use error::{Flaw, StorageError};
 pub use log_file::{Entry, LogFile};

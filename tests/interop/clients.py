@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Curator 2.13.0 and the C client library against a server of either kind.
+"""Curator 2.13.0, Curator 5.7.1 and the C client library against a server of any kind.
 
     clients.py [kind]      default: oxkeeper
 
-Both programs are compiled here. Each says RESTART once; the server is then
+All programs are compiled here. Two of them say RESTART once; the server is then
 stopped and started again, and their sessions, ephemerals and watches must live
 on.
 """
@@ -19,8 +19,10 @@ def main():
     build = peers.temporary_directory("clients")
     passed = failed = 0
     for name, command in (
-        ("Curator", build_curator(build)), ("C", build_c(build)),
+        ("Curator", build_curator(build)), ("C", build_c(build)), ("Curator 5", build_newer(build)),
     ):
+        if kind == "java" and name == "Curator 5":
+            continue
         for line in run(kind, command):
             print(f"{name}: {line}")
             passed += line.startswith("ok ")
@@ -38,6 +40,18 @@ def build_curator(build):
     return peers.java_command("CuratorSmoke", [], class_path=[str(build)])
 
 
+def build_newer(build):
+    """Against 3.9's classes: Curator 5 asks what 3.4 does not know."""
+    source = peers.HERE / "curator/CuratorNewer.java"
+    classes = build / "newer"
+    subprocess.run(
+        ["javac", "-XDsuppressNotes", "-Xlint:-deprecation", "-cp", peers.java_3_9_class_path(),
+         "-d", str(classes), str(source)],
+        check=True,
+    )
+    return peers.java_3_9_command("CuratorNewer", [], class_path=[str(classes)])
+
+
 def build_c(build):
     program = build / "smoke"
     subprocess.run(
@@ -50,7 +64,8 @@ def build_c(build):
 
 def run(kind, command):
     """The lines of one program against a server of its own."""
-    with peers.Server(kind, peers.temporary_directory("data")) as server:
+    often = ["znode.container.checkIntervalMs=300"]
+    with peers.Server(kind, peers.temporary_directory("data"), properties=often) as server:
         process = peers.spawn(
             command + [server.address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
