@@ -12,7 +12,7 @@ use super::error::StorageError;
 use super::names::Dirs;
 use super::recovery::Recovered;
 use super::snapshot::SnapshotWriter;
-use crate::proto::txn::{CreateTxn, LoggedTxn, Txn, TxnHeader};
+use crate::proto::txn::{CreateTxn, LoggedTxn, SetAclTxn, Txn, TxnHeader};
 use crate::proto::{Acl, Malformed, OpCode, Perms, SessionId, Xid, Zxid};
 use crate::runtime::Disk;
 use crate::tree::{DataTree, WatchManager};
@@ -200,12 +200,18 @@ fn config_tree(text: &str) -> DataTree {
     let create = Txn::Create(CreateTxn {
         path: CONFIG_PATH.into(),
         data: Some(text.as_bytes()),
-        acl: Some(vec![acl]),
+        acl: None,
         ephemeral: false,
         parent_cversion: 0,
     });
+    let protect = Txn::SetAcl(SetAclTxn {
+        path: CONFIG_PATH.into(),
+        acl: Some(vec![acl]),
+        version: -1,
+    });
     let mut tree = DataTree::new();
     tree.apply(&header, &create, None);
+    tree.apply(&header, &protect, None);
     tree
 }
 

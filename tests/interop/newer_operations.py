@@ -362,12 +362,18 @@ def newer_multi(client, lines):
     lines.append(f"none {client.exists('/md')}")
 
 
+def configuration(client, lines):
+    client.ask("get", GET_DATA, wire._string("/zookeeper/config") + b"\1", lambda r: (r.buffer(), stat(r)))
+    client.ask("children", GET_CHILDREN, wire._string("/zookeeper/config") + b"\0", lambda r: r.strings())
+    lines.append(f"acl {client.get_acl('/zookeeper/config')[0]} {client.exists('/zookeeper/config') is not None}")
+
+
 def until_gone(client, path):
     peers.wait_until(lambda: client.exists(path) is None, 20, f"{path} to be removed")
 
 
 CASES = [
-    containers, times_to_live, newer_multi,
+    configuration,    containers, times_to_live, newer_multi,
     create2, create2_in_multi, multi_read, watches, persistent, recursive, set_watches2, ephemerals,
     all_children_number, who_am_i,
 ]

@@ -9,7 +9,7 @@ set -uo pipefail
 HERE="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 LIMIT_S=400
 SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py disk_both_ways.py snapshots_under_load.py
-    kill_under_load.py ensemble.py modes.py "kazoo_suite.py oxkeeper --processes 4"
+    kill_under_load.py ensemble.py newer_ensemble.py modes.py "kazoo_suite.py oxkeeper --processes 4"
     "kazoo_suite.py oxkeeper --servers 3 --processes 3 --modules test_client,test_connection,test_lock")
 
 # The tools beside the server.
