@@ -70,12 +70,17 @@ fn converse(shell: &mut Shell, editor: &mut Editor<Assistant, DefaultHistory>) -
             Err(ReadlineError::Io(error)) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return ExitCode::Unexpected,
         };
-        remember(editor, &line, file.as_ref());
-        let outcome = shell.run_line(&line);
-        if let Err(failure) = outcome
-            && (shell.tell(&failure).is_err() || matches!(failure, Failure::Output(_)))
-        {
-            return failure.exit_code();
+        // What is pasted may be several lines.
+        for line in line.lines().filter(|line| !line.trim().is_empty()) {
+            remember(editor, line, file.as_ref());
+            if let Err(failure) = shell.run_line(line)
+                && (shell.tell(&failure).is_err() || matches!(failure, Failure::Output(_)))
+            {
+                return failure.exit_code();
+            }
+            if shell.is_over {
+                break;
+            }
         }
     }
     ExitCode::Ok

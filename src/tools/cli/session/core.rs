@@ -120,6 +120,8 @@ pub struct SessionCore {
     session: Option<Granted>,
     last_zxid: Zxid,
     auths: Vec<(String, Vec<u8>)>,
+    /// Who waits for an identity that is not sent yet, by its place in `auths`, and until when.
+    unsent_auths: Vec<(usize, u64, i64)>,
     /// For each auth packet under way, who waits for it.
     auth_waits: VecDeque<Option<u64>>,
     watches: Watches,
@@ -144,6 +146,7 @@ impl SessionCore {
             session: None,
             last_zxid: Zxid(0),
             auths: Vec::new(),
+            unsent_auths: Vec::new(),
             auth_waits: VecDeque::new(),
             watches: Watches::default(),
             unsent: VecDeque::new(),
@@ -200,13 +203,8 @@ impl SessionCore {
             self.send_auth(now_ms, self.auths.len() - 1, Some(ticket));
         } else {
             // It goes out as the first thing of the next connection.
-            let reply = Reply {
-                xid: Xid::AUTH,
-                zxid: self.last_zxid,
-                error: ErrorCode::Ok,
-                body: Vec::new(),
-            };
-            self.actions.push(Action::Answer(ticket, Ok(reply)));
+            let until_ms = now_ms + self.timeout_ms();
+            self.unsent_auths.push((self.auths.len() - 1, ticket, until_ms));
         }
     }
 
@@ -336,10 +334,9 @@ impl SessionCore {
             Phase::Up => Some(self.ping_at_ms().min(self.heard_ms + self.read_limit_ms())),
             Phase::Dialing | Phase::Over => None,
         };
-        of_phase
-            .into_iter()
-            .chain(self.unsent.iter().map(|(_, until_ms)| *until_ms))
-            .min()
+        let asks = self.unsent.iter().map(|(_, until_ms)| *until_ms);
+        let auths = self.unsent_auths.iter().map(|(.., until_ms)| *until_ms);
+        of_phase.into_iter().chain(asks).chain(auths).min()
     }
 
     fn greeted(&mut self, now_ms: i64, frame: &[u8]) -> Result<(), Malformed> {
@@ -364,8 +361,13 @@ impl SessionCore {
         } else {
             "SyncConnected"
         });
+        let waiting = std::mem::take(&mut self.unsent_auths);
         for index in 0..self.auths.len() {
-            self.send_auth(now_ms, index, None);
+            let ticket = waiting
+                .iter()
+                .find(|(at, ..)| *at == index)
+                .map(|(_, ticket, _)| *ticket);
+            self.send_auth(now_ms, index, ticket);
         }
         for record in self.watches.requests(self.last_zxid) {
             self.send_request(now_ms, Xid::SET_WATCHES, OpCode::SetWatches, &record);
@@ -512,6 +514,13 @@ impl SessionCore {
     }
 
     fn fail_unsent(&mut self, lost: &Lost, is_due: impl Fn(i64) -> bool) {
+        for (index, ticket, until_ms) in std::mem::take(&mut self.unsent_auths) {
+            if is_due(until_ms) {
+                self.actions.push(Action::Answer(ticket, Err(lost.clone())));
+            } else {
+                self.unsent_auths.push((index, ticket, until_ms));
+            }
+        }
         for (ask, until_ms) in std::mem::take(&mut self.unsent) {
             if is_due(until_ms) {
                 self.actions.push(Action::Answer(ask.ticket, Err(lost.clone())));

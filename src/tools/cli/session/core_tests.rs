@@ -179,6 +179,34 @@ fn an_identity_that_is_refused_ends_the_session() {
 }
 
 #[test]
+fn an_identity_given_before_the_connection_is_answered_by_the_server() {
+    let mut core = SessionCore::new(config(1), 0);
+    core.add_auth(0, 5, "nonsense", b"x");
+    core.connected(0);
+    core.take_actions();
+    core.frame(1, &granted(6_000));
+    assert!(
+        !core
+            .take_actions()
+            .iter()
+            .any(|action| matches!(action, Action::Answer(..)))
+    );
+    core.frame(2, &reply(-4, 0, ErrorCode::AuthFailed));
+    assert!(
+        core.take_actions()
+            .iter()
+            .any(|action| matches!(action, Action::Answer(5, Ok(_))))
+    );
+
+    let mut unreachable = SessionCore::new(config(1), 0);
+    unreachable.add_auth(0, 5, "digest", b"x");
+    unreachable.take_actions();
+    unreachable.lost(1, "refused");
+    let lost = Lost::Connection("refused".to_owned());
+    assert_eq!(unreachable.take_actions(), [Action::Answer(5, Err(lost))]);
+}
+
+#[test]
 fn pings_keep_the_session_and_silence_ends_the_connection() {
     let mut core = up(2);
     assert_eq!(core.wake_at_ms(), Some(2_000));
