@@ -13,7 +13,7 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
     "kazoo_suite.py oxkeeper --servers 3 --processes 3 --modules test_client,test_connection,test_lock")
 
 # The tools beside the server.
-SUITES+=(files.py)
+SUITES+=(terminal.py files.py)
 
 "$HERE/install.sh" || exit 1
 if [ -z "${OXKEEPER:-}" ]; then

@@ -459,6 +459,61 @@ fn clean_up_names_both_directories() {
 }
 
 #[test]
+fn the_client_and_the_toolkit_get_their_words_untouched() {
+    let place = Place::new();
+    assert!(
+        place
+            .run("zkCli.sh", &["-server", "a:1/x", "set", "/a", "two  words"])
+            .status
+            .success()
+    );
+    assert_eq!(
+        place.arguments(),
+        ["cli", "-server", "a:1/x", "set", "/a", "two  words"]
+    );
+    assert!(
+        place
+            .run("zkTxnLogToolkit.sh", &["-r", "-y", "log.1"])
+            .status
+            .success()
+    );
+    assert_eq!(place.arguments(), ["txnlog", "-r", "-y", "log.1"]);
+}
+
+#[test]
+fn tools_tell_what_is_wrong_with_their_words() {
+    let place = Place::new().with("OXKEEPER_BIN", env!("CARGO_BIN_EXE_oxkeeper"));
+    for (script, words, code, why) in [
+        (
+            "zkCli.sh",
+            &["-timeout", "x", "ls", "/"][..],
+            2,
+            "-timeout is \"x\"",
+        ),
+        (
+            "zkCli.sh",
+            &["-server", "127.0.0.1:1", "ls", "/"],
+            3,
+            "KeeperErrorCode = ConnectionLoss for /",
+        ),
+        (
+            "zkTxnLogToolkit.sh",
+            &["none"],
+            1,
+            "File doesn't exist or not readable: none",
+        ),
+        ("zkTxnLogToolkit.sh", &[], 1, "TXN log file name missing"),
+    ] {
+        let output = place.run(script, words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            output.status.code() == Some(code) && said.contains(why),
+            "{script} {words:?}: {said}"
+        );
+    }
+}
+
+#[test]
 fn the_sample_configuration_is_one_that_a_server_takes() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/zoo_sample.cfg");
     let text = fs::read(&sample).expect("the sample");
