@@ -383,3 +383,6 @@ const PAUSES_MS: [u64; 11] = [2, 4, 8, 16, 30, 60, 280, 600, 1_000, 1_000, 1_000
 const QUICK_TRIES: usize = 5;
 /// How long a thread may take to end once its socket is shut.
 const LONGEST_END: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

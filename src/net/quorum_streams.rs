@@ -226,3 +226,6 @@ const READ_BYTES: usize = 64 << 10;
 const WRITE_BYTES: usize = 64 << 10;
 /// So many nodes are read under one lock: some tens of microseconds.
 const STEP_NODES: usize = 256;
+
+#[cfg(test)]
+pub(super) mod tests;

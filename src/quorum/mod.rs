@@ -29,6 +29,8 @@ pub mod messenger;
 pub mod peer_link;
 pub mod quorum_peer;
 mod read_only;
+#[cfg(test)]
+mod role_tests;
 mod strangers;
 #[cfg(test)]
 pub(crate) mod testing;

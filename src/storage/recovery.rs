@@ -107,10 +107,14 @@ pub fn truncate(
     to: Zxid,
     options: &RecoveryOptions,
 ) -> Result<Recovered, StorageError> {
-    let mut recovered = load(disk, dirs, options, to)?;
+    let reached = |reached| StorageError::Unreachable { to, reached };
+    let mut recovered = load(disk, dirs, options, to).map_err(|error| match error {
+        // All that is here is later: no damage, and the leader has the rest.
+        StorageError::NoValidSnapshot { .. } => reached(Zxid(0)),
+        error => error,
+    })?;
     if recovered.last_zxid != to {
-        let reached = recovered.last_zxid;
-        return Err(StorageError::Unreachable { to, reached });
+        return Err(reached(recovered.last_zxid));
     }
     discard_after(disk, dirs, to)?;
     kill_dead_sessions(&mut recovered);

@@ -39,7 +39,7 @@ pub mod proposals;
 pub mod sync_plan;
 pub mod tally;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 pub mod vote;
 
 pub use discovery::{Discovery, Summary};
