@@ -1,8 +1,12 @@
 //! The command line and the environment, as values. Nothing is read or printed here.
 
+mod completion;
+mod manual;
+
 use getopts::{Options, ParsingStyle};
 
 use crate::config::{Note, Origin, Source, SystemProperties};
+use crate::tools;
 
 /// What the caller wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +94,9 @@ pub fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> 
         "options" if arguments.is_empty() => Command::Options,
         "version" if arguments.is_empty() => Command::Print(version()),
         "help" if arguments.is_empty() => Command::Print(usage(&options)),
-        "options" | "version" | "help" => {
+        "man" if arguments.is_empty() => Command::Print(manual::page(&helps())),
+        "completion" => completion(arguments, &options)?,
+        "options" | "version" | "help" | "man" => {
             return Err(bad_usage(format!("{name} takes no arguments"), &options));
         }
         _ => return Err(bad_usage(format!("there is no command {name:?}"), &options)),
@@ -104,6 +110,47 @@ pub fn parse(words: &[String], environment: impl Fn(&str) -> Option<String>) -> 
         system,
         notes,
     })
+}
+
+fn completion(arguments: &[String], options: &Options) -> Result<Command, BadUsage> {
+    let script = match arguments {
+        [shell] => completion::script(shell, &helps()),
+        _ => None,
+    };
+    let script = script.map(Command::Print);
+    script.ok_or_else(|| bad_usage("completion takes one argument: bash, zsh or fish", options))
+}
+
+/// All commands with what they are for and the text of their help: from these the manual and the completions come.
+fn helps() -> Vec<Help> {
+    let lines = COMMANDS.lines().filter_map(|line| line.strip_prefix("    "));
+    let commands = lines.filter_map(|line| line.split_once(' '));
+    commands
+        .map(|(name, summary)| Help {
+            name: name.to_owned(),
+            summary: summary.trim().to_owned(),
+            text: match name {
+                "server" => server_usage(&server_options()),
+                "bench" => tools::bench::help_text(),
+                "cli" => tools::cli::help_text(),
+                "purge" => tools::purge::USAGE.to_owned(),
+                "rounds" => tools::rounds::help_text(),
+                "txnlog" => tools::files::TXNLOG_HELP.to_owned(),
+                "log-formatter" => tools::files::LOG_FORMATTER_HELP.to_owned(),
+                "snapshot" => tools::files::snapshot_help(),
+                "compare" => tools::files::compare_help(),
+                _ => String::new(),
+            },
+        })
+        .collect()
+}
+
+/// What is known of a command.
+#[derive(Debug)]
+struct Help {
+    name: String,
+    summary: String,
+    text: String,
 }
 
 fn print(text: String) -> Invocation {
@@ -252,6 +299,8 @@ Commands:
     compare        find where two data directories differ
     rounds         show the elections in the logs of servers
     options        print all keys of zoo.cfg and all properties
+    man            print the manual, for man(1)
+    completion     print completions for a shell: bash, zsh or fish
     version        print the version";
 
 const SERVER: &str = "Usage: oxkeeper server [-Dkey=value ...] [ZOO_CFG | PORT DATADIR [TICKTIME] [MAXCNXNS]]
@@ -318,6 +367,10 @@ mod tests {
             ("server --help", "Usage: oxkeeper server"),
             ("--version", "oxkeeper "),
             ("version", "oxkeeper "),
+            ("man", ".TH OXKEEPER 1"),
+            ("completion bash", "# bash completion"),
+            ("completion zsh", "#compdef oxkeeper"),
+            ("completion fish", "# fish completion"),
         ] {
             let Command::Print(text) = command(line) else {
                 panic!("{line} prints nothing")
@@ -342,6 +395,11 @@ mod tests {
             ),
             ("--port 1", "Unrecognized option: 'port'", "Usage: oxkeeper [-D"),
             ("version now", "version takes no arguments", "Usage: oxkeeper [-D"),
+            (
+                "completion tcsh",
+                "completion takes one argument: bash, zsh or fish",
+                "Usage: oxkeeper [-D",
+            ),
             (
                 "server --port 1",
                 "Unrecognized option: 'port'",

@@ -39,7 +39,8 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::Unexpected
 }
 
-const USAGE: &str = "Usage:
+/// How it is called, for the manual as well.
+pub const USAGE: &str = "Usage:
 oxkeeper purge dataLogDir [snapDir] -n count
     dataLogDir -- path to the transaction log directory
     snapDir -- path to the snapshot directory

@@ -9,6 +9,7 @@ mod ensemble;
 mod ensemble_script;
 mod history;
 mod hostile;
+mod packaging;
 mod rounds;
 mod scripts;
 mod sessions;

@@ -19,6 +19,8 @@ use crate::runtime::shutdown::ExitCode;
 
 use options::Asked;
 
+pub use options::help_text;
+
 /// Runs the words behind `bench`, and prints the result.
 pub fn run(arguments: &[String]) -> ExitCode {
     match options::parse(arguments) {

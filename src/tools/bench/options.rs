@@ -72,8 +72,7 @@ pub fn parse(arguments: &[String]) -> Result<Asked, String> {
     let options = options();
     let matches = options.parse(arguments).map_err(|error| error.to_string())?;
     if matches.opt_present("help") {
-        let brief = "Usage: oxkeeper bench [options]\n\nDrives a ZooKeeper ensemble and measures it.";
-        return Ok(Asked::Help(options.usage(brief)));
+        return Ok(Asked::Help(help_text()));
     }
     if let Some(word) = matches.free.first() {
         return Err(format!("{word:?} is not an option of bench"));
@@ -99,6 +98,11 @@ pub fn parse(arguments: &[String]) -> Result<Asked, String> {
         skip_setup: matches.opt_present("no-setup"),
         json: matches.opt_present("json"),
     })))
+}
+
+/// The text of `--help`.
+pub fn help_text() -> String {
+    options().usage("Usage: oxkeeper bench [options]\n\nDrives a ZooKeeper ensemble and measures it.")
 }
 
 fn options() -> Options {

@@ -168,7 +168,8 @@ fn greet(settings: &Settings, out: &Output) -> io::Result<()> {
     out.flush()
 }
 
-fn help() -> ExitCode {
+/// The text of `--help`.
+pub fn help_text() -> String {
     let mut text = format!(
         "{}\n\nWithout a command, commands are read from the terminal or from stdin.\n\nOptions:\n{}\n\nCommands:",
         usage_line(),
@@ -182,9 +183,13 @@ fn help() -> ExitCode {
         ));
     }
     text.push_str(CODES);
+    text
+}
+
+fn help() -> ExitCode {
     let out = Output::of_process(false);
     // A reader that has gone (`| head`) is no error.
-    let _gone = out.line(&text).and_then(|()| out.flush());
+    let _gone = out.line(&help_text()).and_then(|()| out.flush());
     ExitCode::Ok
 }
 

@@ -14,6 +14,11 @@ use crate::storage::{Dirs, LogReader, RecoveryOptions, StorageError, load};
 use crate::tools::cli::safe_name;
 use crate::tree::DataTree;
 
+/// The text of `--help`.
+pub fn help_text() -> String {
+    options().usage(BRIEF)
+}
+
 /// Runs the tool with the words behind `compare`.
 pub fn run(words: &[String]) -> ExitCode {
     let options = options();
@@ -22,7 +27,7 @@ pub fn run(words: &[String]) -> ExitCode {
             |why: String| Trouble::Told(ExitCode::BadConfig, format!("{why}\n{}", options.usage(BRIEF)));
         let matches = options.parse(words).map_err(|error| wrong(error.to_string()))?;
         if matches.opt_present("help") {
-            write!(out, "{}", options.usage(BRIEF))?;
+            write!(out, "{}", help_text())?;
             return Ok(ExitCode::Ok);
         }
         let [one, other] = matches.free.as_slice() else {

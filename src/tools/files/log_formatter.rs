@@ -69,4 +69,5 @@ fn show(path: &Path, record: &RawRecord, out: &mut impl Write) -> Done<()> {
     Ok(writeln!(out, "{line}")?)
 }
 
-const USAGE: &str = "USAGE: oxkeeper log-formatter log_file";
+/// How it is called, for the manual as well.
+pub const USAGE: &str = "USAGE: oxkeeper log-formatter log_file";

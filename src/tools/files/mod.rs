@@ -10,7 +10,7 @@ mod summary;
 mod toolkit;
 mod txn_text;
 
-pub use compare::run as run_compare;
-pub use log_formatter::run as run_log_formatter;
-pub use snapshot::run as run_snapshot;
-pub use toolkit::run as run_txnlog;
+pub use compare::{help_text as compare_help, run as run_compare};
+pub use log_formatter::{USAGE as LOG_FORMATTER_HELP, run as run_log_formatter};
+pub use snapshot::{help_text as snapshot_help, run as run_snapshot};
+pub use toolkit::{HELP as TXNLOG_HELP, run as run_txnlog};

@@ -15,6 +15,11 @@ use crate::storage::{Dirs, InvalidSnapshot, SnapshotInput};
 use crate::tools::cli::safe_name;
 use crate::tree::{DataTree, NodeRef};
 
+/// The text of `--help`.
+pub fn help_text() -> String {
+    options().usage(BRIEF)
+}
+
 /// Runs the tool with the words behind `snapshot`.
 pub fn run(words: &[String]) -> ExitCode {
     let options = options();
@@ -23,7 +28,7 @@ pub fn run(words: &[String]) -> ExitCode {
             |why: String| Trouble::Told(ExitCode::BadConfig, format!("{why}\n{}", options.usage(BRIEF)));
         let matches = options.parse(words).map_err(|error| wrong(error.to_string()))?;
         if matches.opt_present("help") {
-            write!(out, "{}", options.usage(BRIEF))?;
+            write!(out, "{}", help_text())?;
             return Ok(ExitCode::Ok);
         }
         let [path] = matches.free.as_slice() else {

@@ -305,7 +305,8 @@ impl Drop for Copy<'_> {
 /// Nobody types more than this for an answer.
 const LONGEST_ANSWER: u64 = 4096;
 
-const HELP: &str = "usage: TxnLogToolkit [-dhrvys] txn_log_file_name
+/// The text of `--help`.
+pub const HELP: &str = "usage: TxnLogToolkit [-dhrvys] txn_log_file_name
 
     -d,--dump      Dump mode. Dump all entries of the log file. (this is the default)
     -h,--help      Print help message

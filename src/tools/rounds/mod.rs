@@ -35,6 +35,8 @@ use round::Part;
 use tail::{Look, Tail};
 use text::{Style, TextWriter};
 
+pub use options::help_text;
+
 /// Runs the words behind `rounds`.
 pub fn run(arguments: &[String]) -> ExitCode {
     match options::parse(arguments, subdirectories) {

@@ -66,9 +66,7 @@ pub fn parse(
     let options = options();
     let matches = options.parse(arguments).map_err(|error| error.to_string())?;
     if matches.opt_present("help") {
-        return Ok(Asked::Help(
-            options.usage(&format!("{BRIEF}\n\nIn the columns: {}.", super::text::LEGEND)),
-        ));
+        return Ok(Asked::Help(help_text()));
     }
     let mut logs: Vec<_> = matches.free.iter().map(|word| log(word)).collect();
     if let (true, Some(dir)) = (logs.is_empty(), matches.opt_str("ensemble")) {
@@ -101,6 +99,11 @@ pub fn parse(
         last: last(&matches)?,
         offset_ms: offsets(&matches)?,
     })))
+}
+
+/// The text of `--help`.
+pub fn help_text() -> String {
+    options().usage(&format!("{BRIEF}\n\nIn the columns: {}.", super::text::LEGEND))
 }
 
 fn options() -> Options {
