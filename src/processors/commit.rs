@@ -7,8 +7,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use crate::proto::txn::LoggedTxn;
-use crate::proto::{OpCode, SessionId};
+use crate::proto::requests::{CreateRequest, PathVersion, SetAclRequest, SetDataRequest};
+use crate::proto::txn::{LoggedTxn, Txn};
+use crate::proto::{Decode, OpCode, SessionId};
 use crate::request::{Origin, Prepared, Request};
 use crate::runtime::{Address, Flow, Now, Stage};
 use crate::seeded_fault::SeededFault;
@@ -82,7 +83,7 @@ impl Commit {
         let header = *txn.header();
         let asked = |w: &&mut Waiting| {
             let request = &w.prepared.request;
-            !w.is_decided && request.op.is_write() && request.xid == header.cxid
+            !w.is_decided && request.op.is_write() && request.xid == header.cxid && may_be(&txn, request)
         };
         let waiting = self.waiting.get_mut(&header.session);
         match waiting.and_then(|all| all.iter_mut().find(asked)) {
@@ -121,6 +122,36 @@ impl Commit {
         if waiting.is_empty() {
             self.waiting.remove(&session);
         }
+    }
+}
+
+/// Whether a transaction may be what became of a request of the same session and number.
+///
+/// Some clients (kazoo) begin to number anew with each connection. What such a client had asked by way of another
+/// server, and is decided after it came here, is not the outcome of what it asks here; 3.4.14 takes it for that.
+fn may_be(txn: &LoggedTxn, request: &Request) -> bool {
+    use OpCode::{CloseSession, Create, Create2, CreateSession, Delete, Multi, SetAcl, SetData};
+    let body = &request.body;
+    match (txn.txn(), request.op) {
+        // An error does not tell of what.
+        (Ok(Txn::Error(_)) | Err(_), _) => true,
+        (Ok(Txn::Create(made)), Create | Create2) => CreateRequest::from_bytes(body)
+            .is_ok_and(|asked| made.path.starts_with(&*asked.path) && made.data == asked.data),
+        (Ok(Txn::SetData(set)), SetData) => SetDataRequest::from_bytes(body)
+            .is_ok_and(|asked| (asked.path, asked.data) == (set.path, set.data)),
+        (Ok(Txn::Delete(removed)), Delete) => {
+            PathVersion::from_bytes(body).is_ok_and(|asked| asked.path == removed.path)
+        }
+        (Ok(Txn::SetAcl(set)), SetAcl) => {
+            SetAclRequest::from_bytes(body).is_ok_and(|asked| asked.path == set.path)
+        }
+        (Ok(Txn::Multi(_)), Multi)
+        | (Ok(Txn::CreateSession(_)), CreateSession)
+        | (Ok(Txn::CloseSession), CloseSession) => true,
+        (_, op) => !matches!(
+            op,
+            Create | Create2 | SetData | Delete | SetAcl | Multi | CreateSession | CloseSession
+        ),
     }
 }
 

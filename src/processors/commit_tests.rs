@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::processors::testing::{error_txn, request};
-use crate::proto::Xid;
+use crate::proto::txn::{SetDataTxn, TxnHeader};
+use crate::proto::{Encode, Xid, Zxid};
 use crate::runtime::Inbox;
 
 /// A learner's or a leader's commit core, and what it let go, as (session, xid).
@@ -162,4 +163,54 @@ fn a_letter_in_is_at_most_one_letter_out() {
     let xids: Vec<Xid> = letter.iter().map(|prepared| prepared.request.xid).collect();
     assert_eq!(xids, [Xid(1), Xid(1), Xid(2)]);
     assert!(inbox.try_take().is_none());
+}
+
+/// The same session and number: what was asked elsewhere is decided while the same number waits here.
+#[test]
+fn another_request_of_the_same_number_is_not_the_one_that_waits() {
+    let set = |path: &'static str, data: &'static [u8]| {
+        let mut body = Vec::new();
+        let (path, data) = (path.into(), Some(data));
+        SetDataRequest {
+            path,
+            data,
+            version: -1,
+        }
+        .encode(&mut body);
+        let mut asked = request(1, 1, OpCode::SetData);
+        asked.body = body;
+        asked
+    };
+    let txn = |zxid: i64, path: &'static str, data: &'static [u8]| {
+        let txn = Txn::SetData(SetDataTxn {
+            path: path.into(),
+            data: Some(data),
+            version: 7,
+        });
+        let header = TxnHeader {
+            zxid: Zxid(zxid),
+            op: OpCode::SetData.number(),
+            ..*error_txn(1, 1, 1).header()
+        };
+        Arc::new(LoggedTxn::new(header, &txn))
+    };
+    let mut script = Script::new(Commit::of_learner());
+    script
+        .commit
+        .request(Prepared::from(set("/here", b"new")), &mut script.out);
+    for other in [txn(10, "/there", b"new"), txn(11, "/here", b"old")] {
+        script.commit.commit(other, &mut script.out);
+        let foreign = script.out.pop().expect("it passes");
+        assert_eq!(foreign.request.origin, Origin::Server);
+    }
+    let mut session_ends = *error_txn(1, 1, 12).header();
+    session_ends.op = OpCode::CloseSession.number();
+    let ends = Arc::new(LoggedTxn::new(session_ends, &Txn::CloseSession));
+    script.commit.commit(ends, &mut script.out);
+    assert_eq!(script.out.pop().map(|p| p.request.origin), Some(Origin::Server));
+    script.commit.commit(txn(13, "/here", b"new"), &mut script.out);
+    let own = script.out.pop().expect("it is answered");
+    assert_eq!((own.zxid, own.request.op), (Zxid(13), OpCode::SetData));
+    assert_ne!(own.request.origin, Origin::Server);
+    assert!(script.commit.waiting.is_empty());
 }

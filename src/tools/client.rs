@@ -214,6 +214,16 @@ impl Client {
         &self.session
     }
 
+    /// The number of the next request. Clients of Java go on with theirs when they renew a session elsewhere.
+    pub fn next_xid(&self) -> Xid {
+        Xid(self.next_xid)
+    }
+
+    /// Sets it.
+    pub fn set_next_xid(&mut self, xid: Xid) {
+        self.next_xid = xid.0;
+    }
+
     /// The connection below.
     pub fn wire(&mut self) -> &mut Wire {
         &mut self.wire
