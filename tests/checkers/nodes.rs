@@ -10,6 +10,10 @@ use super::{Answer, Call, Violation, violation};
 pub struct EndNode {
     /// The session that owns it, or 0.
     pub owner: i64,
+    /// The change that made it.
+    pub czxid: i64,
+    /// The last change of the list of its children.
+    pub pzxid: i64,
 }
 
 pub fn check(ops: &Ops, found: &mut Vec<Violation>) {
@@ -150,6 +154,16 @@ pub fn check_end(
         if !is_alive(node.owner) {
             let story = format!("{path} of session 0x{:x}, which is over", node.owner);
             violation(found, "an ephemeral goes with its session", story);
+        }
+    }
+    for (path, node) in nodes {
+        let parent = path.rsplit_once('/').and_then(|(parent, _)| nodes.get(parent));
+        if parent.is_some_and(|parent| parent.pzxid < node.czxid) {
+            let story = format!(
+                "{path} was made at 0x{:x}, and its parent is {parent:?}",
+                node.czxid
+            );
+            violation(found, "a parent knows when its last child came", story);
         }
     }
     nothing_from_nowhere(ops, nodes, found);

@@ -355,7 +355,7 @@ fn the_end_has_what_was_acknowledged_and_nothing_else() {
         let nodes: BTreeMap<String, EndNode> = [("/r", 0), ("/q", 0)]
             .iter()
             .chain(paths)
-            .map(|(path, owner)| ((*path).to_owned(), EndNode { owner: *owner }))
+            .map(|(path, owner)| ((*path).to_owned(), end_node(*owner)))
             .collect();
         let found = check_end(&script.0, &nodes, |session| session == 7);
         found.into_iter().map(|v| v.promise).collect::<Vec<_>>()
@@ -398,4 +398,23 @@ fn what_a_client_found_odd_itself_is_told() {
     let mut script = Script::new();
     script.push(0, What::Broken("an answer to nobody".into()));
     assert_eq!(script.promises(), ["the protocol is kept"]);
+}
+
+fn end_node(owner: i64) -> EndNode {
+    EndNode {
+        owner,
+        czxid: 1,
+        pzxid: 1,
+    }
+}
+
+#[test]
+fn a_parent_has_the_zxid_of_its_last_child_or_a_later_one() {
+    let end = |czxid| {
+        let (parent, child) = (end_node(0), EndNode { czxid, ..end_node(0) });
+        let nodes = [("/a", parent), ("/a/b", child)].map(|(path, node)| (path.to_owned(), node));
+        check_end(&History::default(), &nodes.into(), |_| true)
+    };
+    assert_eq!(end(1), []);
+    assert_eq!(end(2).len(), 1);
 }

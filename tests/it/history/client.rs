@@ -89,6 +89,8 @@ pub struct RecordedClient {
     /// Nodes that this client has made and not removed.
     own: Vec<String>,
     made: usize,
+    /// A session's requests are numbered on, wherever it goes.
+    next_xid: Xid,
 }
 
 /// A request on its way.
@@ -118,6 +120,7 @@ impl RecordedClient {
             versions: BTreeMap::new(),
             own: Vec::new(),
             made: 0,
+            next_xid: Xid(1),
         }
     }
 
@@ -183,6 +186,7 @@ impl RecordedClient {
             self.end_session();
             return false;
         }
+        conn.set_next_xid(self.next_xid);
         let session = conn.session().clone();
         self.push(What::Connected {
             session: session.session.0,
@@ -269,6 +273,7 @@ impl RecordedClient {
                 conn.send(OpCode::Sync, |out| path.encode(out))
             });
             let xid = send(conn, &call);
+            self.next_xid = conn.next_xid();
             sent.push_back(Sent { op, call, sync, xid });
         }
         while let Some(next) = sent.pop_front() {
@@ -590,4 +595,4 @@ fn record<'a, T: Decode<'a>>(reply: &'a Reply) -> Result<T, Malformed> {
 pub const REGISTERS: &[&str] = &["/h/r/0", "/h/r/1", "/h/r/2", "/h/r/3", "/h/m/a", "/h/m/b"];
 
 /// How long a client waits for an answer before it tries another server.
-const PATIENCE: Duration = Duration::from_millis(1_200);
+const PATIENCE: Duration = Duration::from_millis(800);

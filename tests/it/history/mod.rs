@@ -212,10 +212,14 @@ fn judge(seen: &BTreeMap<usize, Tree>, recorder: &Recorder) -> Vec<String> {
     let tree = seen.values().next().expect("a server");
     let nodes = tree
         .iter()
-        .filter(|(path, _)| path.starts_with("/h/"))
+        .filter(|(path, _)| path.starts_with("/h"))
         .map(|(path, (_, _, stat))| {
-            let owner = stat.ephemeral_owner;
-            (path.clone(), EndNode { owner })
+            let node = EndNode {
+                owner: stat.ephemeral_owner,
+                czxid: stat.czxid.0,
+                pzxid: stat.pzxid.0,
+            };
+            (path.clone(), node)
         })
         .collect();
     texts(checkers::check_end(&recorder.history(), &nodes, |_| false))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ensemble::{Ensemble, Tail};
 use crate::support::random::Random;
@@ -34,7 +34,7 @@ impl Nemesis {
             self.harm(servers);
         }
         // Short of a time-out, or long enough for another leader.
-        self.pause(50, if is_short { 800 } else { 4_000 });
+        self.pause(50, if is_short { 2_000 } else { 4_000 });
         self.mend(servers);
     }
 
@@ -56,14 +56,33 @@ impl Nemesis {
     /// Does one kind of harm, and tells whether it shows at once.
     fn harm(&mut self, servers: &mut Ensemble) -> bool {
         match self.random.below(100) {
-            0..45 => self.kill(servers),
-            45..65 => self.stop(servers),
+            0..40 => self.kill(servers),
+            40..58 => self.stop(servers),
+            58..72 => self.depose(servers),
             kind => {
                 self.partition(servers);
-                return kind < 70;
+                return kind < 78;
             }
         }
         self.random.chance(60)
+    }
+
+    /// The leader is cut off until there is another: what it proposed meanwhile must be forgotten.
+    fn depose(&mut self, servers: &mut Ensemble) {
+        let Some(leader) = servers.leader() else {
+            return self.partition(servers);
+        };
+        self.count("depose the leader");
+        let others: Vec<usize> = servers.numbers().into_iter().filter(|n| *n != leader).collect();
+        for other in &others {
+            servers.network.cut(leader, *other);
+            servers.network.cut(*other, leader);
+        }
+        let end = Instant::now() + Duration::from_secs(8);
+        let leads = |number: &usize| servers.mode(*number).as_deref() == Some("leader");
+        while Instant::now() < end && !others.iter().any(leads) {
+            self.pause(20, 100);
+        }
     }
 
     fn kill(&mut self, servers: &mut Ensemble) {
@@ -125,7 +144,7 @@ impl Nemesis {
             }
             5..7 => {
                 self.count("one hears nobody");
-                let deaf = self.leader_or_any(servers);
+                let deaf = self.any(servers);
                 others(deaf).for_each(|other| servers.network.cut(other, deaf));
             }
             7..9 => {

@@ -201,7 +201,8 @@ pub fn with_java() -> bool {
 /// A port that nobody listens on, from below the range of outgoing ones: no client's socket takes it.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let begin = (std::process::id() % 16_000) as u16;
+    // Runs that begin together have numbers that follow each other.
+    let begin = (u64::from(std::process::id()) * 257 % 16_000) as u16;
     for _ in 0..1_000 {
         let step = NEXT.fetch_add(1, Ordering::Relaxed);
         let port = 12_000 + (begin + step) % 20_000;
