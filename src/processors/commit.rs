@@ -66,7 +66,8 @@ impl Commit {
         let session = prepared.session();
         let awaits_syncs = self.awaits_syncs && !SeededFault::SyncAnsweredAtOnce.on();
         let is_sync = awaits_syncs && prepared.request.op == OpCode::Sync;
-        let is_refused = prepared.refused.is_some();
+        // On a leader a refused write has a transaction, an error, which is decided in its turn like any other.
+        let is_refused = prepared.refused.is_some() && prepared.logged.is_none();
         let is_decided = is_refused || (!is_sync && !prepared.request.op.is_write());
         if is_decided && !self.waiting.contains_key(&session) {
             return out.push(prepared);

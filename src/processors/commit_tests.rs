@@ -3,7 +3,7 @@
 use super::*;
 use crate::processors::testing::{error_txn, request};
 use crate::proto::txn::{SetDataTxn, TxnHeader};
-use crate::proto::{Encode, Xid, Zxid};
+use crate::proto::{Encode, ErrorCode, Xid, Zxid};
 use crate::runtime::Inbox;
 
 /// A learner's or a leader's commit core, and what it let go, as (session, xid).
@@ -213,4 +213,20 @@ fn another_request_of_the_same_number_is_not_the_one_that_waits() {
     assert_eq!((own.zxid, own.request.op), (Zxid(13), OpCode::SetData));
     assert_ne!(own.request.origin, Origin::Server);
     assert!(script.commit.waiting.is_empty());
+}
+
+#[test]
+fn a_write_that_the_leader_refuses_waits_for_its_turn() {
+    let mut script = Script::new(Commit::of_leader());
+    let mut refused = Prepared::from(request(1, 1, OpCode::SetData));
+    refused.refused = Some(ErrorCode::BadVersion);
+    refused.logged = Some(error_txn(1, 1, 11));
+    script.commit.request(refused.clone(), &mut script.out);
+    assert_eq!(script.gone(), []);
+    assert_eq!(script.decided(2, 1, 10), [(2, 1)]);
+    assert_eq!(script.decided(1, 1, 11), [(1, 1)]);
+    // What is refused without a transaction will never be decided.
+    refused.logged = None;
+    script.commit.request(refused, &mut script.out);
+    assert_eq!(script.gone(), [(1, 1)]);
 }
