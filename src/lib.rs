@@ -2,6 +2,7 @@
 //!
 //! The house has floors; a room uses only the floors below it. `ARCHITECTURE.md` is the map.
 
+pub mod admin;
 pub mod args;
 pub mod auth;
 pub mod clients;

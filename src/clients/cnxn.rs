@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::auth::ip_identity;
 use crate::proto::requests::RequestHeader;
 use crate::proto::{ConnId, Decode, ErrorCode, OpCode, Reader, SessionId, Xid, Zxid};
+use crate::request::connections::ConnectionInfo;
 use crate::request::{Identities, Origin, Outcome, ReplyEntry, Request};
 use crate::runtime::Now;
 
@@ -220,7 +221,13 @@ impl Cnxn {
                 self.state = State::Closing;
             }
             Outcome::SessionCreated => {
-                self.count_answer(entry.xid, entry.zxid, entry.op, entry.received_ms, round.now);
+                self.count_answer(
+                    entry.xid,
+                    entry.zxid,
+                    entry.op,
+                    entry.received_us / 1_000,
+                    round.now,
+                );
                 self.finish_handshake(true, round);
             }
             Outcome::Close => self.state = State::Closing,
@@ -275,8 +282,7 @@ impl Cnxn {
 
     /// The connection's part of `cons`, or of `stat` if it is to be brief. (dumpConnectionInfo)
     pub fn describe(&self, brief: bool, room: i64) -> String {
-        let reads = u8::from(self.pause(room) == Pause::No);
-        let ops = reads | if self.outbox.is_empty() { 0 } else { INTEREST_WRITE };
+        let ops = self.interest_ops(room);
         let (received, sent) = self.stats.packets();
         let session = match self.session {
             SessionId(0) => String::new(),
@@ -288,6 +294,26 @@ impl Cnxn {
             " {remote}[{ops:x}](queued={},recved={received},sent={sent}{session})",
             self.inside
         )
+    }
+
+    /// The same as figures.
+    pub fn info(&self, room: i64) -> ConnectionInfo {
+        let (received, sent) = self.stats.packets();
+        let session = (self.session != SessionId(0)).then(|| self.stats.info(self.session, self.timeout_ms));
+        ConnectionInfo {
+            conn: self.id,
+            remote: self.remote,
+            interest_ops: self.interest_ops(room),
+            outstanding: self.inside,
+            received,
+            sent,
+            session,
+        }
+    }
+
+    fn interest_ops(&self, room: i64) -> u8 {
+        let reads = u8::from(self.pause(room) == Pause::No);
+        reads | if self.outbox.is_empty() { 0 } else { INTEREST_WRITE }
     }
 
     /// The line that the log gets when the socket is closed. (closeSock)
@@ -472,7 +498,7 @@ impl Cnxn {
             body,
             origin: Origin::Client(self.id),
             identities: Arc::clone(&self.identities),
-            received_ms: round.now.elapsed_ms,
+            received_us: round.now_us,
         });
     }
 
@@ -487,7 +513,7 @@ impl Cnxn {
     }
 
     fn answer(&mut self, entry: &ReplyEntry, frame: &[u8], now: Now) {
-        self.count_answer(entry.xid, entry.zxid, entry.op, entry.received_ms, now);
+        self.count_answer(entry.xid, entry.zxid, entry.op, entry.received_us / 1_000, now);
         self.outbox.push(frame);
     }
 

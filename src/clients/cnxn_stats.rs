@@ -1,6 +1,7 @@
 //! The figures of one connection, for `cons`. (ServerCnxn)
 
 use crate::proto::{OpCode, SessionId, Xid, Zxid};
+use crate::request::connections::SessionInfo;
 
 /// What a connection has done since it began, or since `crst`.
 #[derive(Debug, Clone)]
@@ -70,6 +71,23 @@ impl CnxnStats {
     /// `recved=` and `sent=`.
     pub(super) fn packets(&self) -> (u64, u64) {
         (self.received, self.sent)
+    }
+
+    /// The same as figures.
+    pub(super) fn info(&self, id: SessionId, timeout_ms: i32) -> SessionInfo {
+        SessionInfo {
+            id,
+            timeout_ms,
+            last_operation: self.last_op.map_or("NA", OpCode::short_name),
+            established_ms: self.established_ms,
+            last_cxid: self.last_cxid,
+            last_zxid: self.last_zxid,
+            last_response_ms: self.last_response_ms,
+            last_latency_ms: self.last_latency_ms,
+            min_latency_ms: if self.answers == 0 { 0 } else { self.min_latency_ms },
+            avg_latency_ms: self.total_latency_ms / self.answers.max(1),
+            max_latency_ms: self.max_latency_ms,
+        }
     }
 
     /// What `cons` writes of a connection that has a session. (dumpConnectionInfo)

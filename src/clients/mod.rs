@@ -30,6 +30,7 @@ pub mod cnxn;
 mod cnxn_stats;
 mod credentials;
 pub mod environment;
+mod figures;
 pub mod four_letter_words;
 mod handshake;
 pub mod hangup;
@@ -74,6 +75,8 @@ pub struct Hosting<'a> {
 pub struct Round<'a> {
     /// The time.
     pub now: Now,
+    /// The same time as elapsed microseconds, for measurements.
+    pub now_us: i64,
     /// What the operator has set.
     pub rules: &'a Rules,
     /// What serves, if anything does.

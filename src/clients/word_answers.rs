@@ -224,6 +224,8 @@ mod tests {
                 min_ms: 1,
                 avg_ms: 2,
                 max_ms: 3,
+                count: 1,
+                total_ms: 1,
             },
             received: 4,
             sent: 5,
@@ -240,6 +242,7 @@ mod tests {
                 connected: 15,
                 synced: 16,
                 pending_syncs: 17,
+                observers: 0,
             },
         }
     }

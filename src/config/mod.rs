@@ -8,6 +8,7 @@
 
 mod containers;
 pub mod error;
+mod http;
 pub mod options;
 pub mod properties;
 mod servers;
@@ -24,6 +25,7 @@ pub use crate::ensemble::{NewerTxns, Role};
 use crate::proto::ids::Sid;
 pub use containers::Containers;
 pub use error::{ConfigError, Origin};
+pub use http::{AdminConfig, HttpAddress};
 use options::Opt;
 use settings::Settings;
 pub use settings::{Setting, SystemProperties};
@@ -97,6 +99,10 @@ pub struct Config {
     pub newer_txns: NewerTxns,
     /// When containers are looked for.
     pub containers: Containers,
+    /// Where metrics are given, if they are.
+    pub metrics: Option<HttpAddress>,
+    /// The admin server, if there is one.
+    pub admin: Option<AdminConfig>,
     /// The ensemble, unless the server stands alone.
     pub ensemble: Option<EnsembleConfig>,
     /// All system properties with their values, those of the file included.
@@ -294,6 +300,8 @@ impl Config {
             read_only_mode,
             newer_txns: containers::newer_txns(settings),
             containers: containers::rules(settings)?,
+            metrics: http::metrics(settings)?,
+            admin: http::admin(settings)?,
             ensemble: None,
             properties: settings.properties.values(),
             notes: Vec::new(),

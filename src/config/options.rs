@@ -210,6 +210,15 @@ options! {
     CONTAINER_CHECK_INTERVAL = Property "znode.container.checkIntervalMs", Kind::CNumber(1, INT_MAX), "60000", "milliseconds between two searches for containers and nodes that may go";
     CONTAINER_MAX_PER_MINUTE = Property "znode.container.maxPerMinute", Kind::CNumber(1, INT_MAX), "10000", "so many of them go in a minute";
     CONTAINER_NEVER_USED = Property "znode.container.maxNeverUsedIntervalMs", Kind::CNumber(0, i64::MAX), "0", "milliseconds after which a container goes that has never had a child; 0 for never";
+    METRICS_CLASS = Property "zookeeper.metricsProvider.className", Kind::Text, "", "a name that ends in PrometheusMetricsProvider opens the port of the metrics";
+    METRICS_PORT = StrictProperty "zookeeper.metricsProvider.httpPort", Kind::Number(1, 65_535), "7000", "port of the metrics";
+    METRICS_HOST = Property "zookeeper.metricsProvider.httpHost", Kind::Text, "127.0.0.1", "address or host name on which the metrics are given (0.0.0.0 in Java)";
+    ADMIN_ENABLE = Property "zookeeper.admin.enableServer", Kind::Bool, "false", "whether the admin server runs; admin.serverPort alone starts it too";
+    ADMIN_PORT = StrictProperty "zookeeper.admin.serverPort", Kind::Number(1, 65_535), "8080", "port of the admin server";
+    ADMIN_ADDRESS = Property "zookeeper.admin.serverAddress", Kind::Text, "127.0.0.1", "address or host name of the admin server (0.0.0.0 in Java)";
+    ADMIN_COMMAND_URL = Property "zookeeper.admin.commandURL", Kind::Text, "/commands", "path of the admin server's commands";
+    ADMIN_TREE_BROWSER = Property "zookeeper.admin.treeBrowser", Kind::Bool, "false", "whether the admin page shows nodes that everybody may read";
+    ADMIN_MEMBERS = Property "zookeeper.admin.members", Kind::Text, "", "where the admin page asks the other members: N=host:clientPort with commas between; this server's client port on their hosts if not set";
     INITIAL_ZXID = StrictProperty "zookeeper.testingonly.initialZxid", Kind::Number(i64::MIN, i64::MAX), "", "tests only: counter with which a leader's epoch begins";
     ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
     LOG_DIR = Property "zookeeper.log.dir", Kind::Text, ".", "directory of ROLLINGFILE; only as -D";
@@ -232,8 +241,17 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         why: "TLS came with 3.5 and is not offered; no port is opened for it",
     },
     WithoutEffect {
-        names: &["admin.*", "commandURL"],
-        why: "the admin server came with 3.5; the four-letter words give the same figures",
+        names: &[
+            "admin.idleTimeout",
+            "admin.httpVersion",
+            "admin.portUnification",
+            "admin.forceHttps",
+            "admin.needClientAuth",
+            "admin.rateLimiterIntervalInMS",
+            "admin.snapshot.*",
+            "admin.restore.*",
+        ],
+        why: "the admin server speaks plain HTTP and changes nothing",
     },
     WithoutEffect {
         names: &["serverCnxnFactory"],
@@ -256,8 +274,15 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         why: "authentication providers are not loaded by name; world, ip, auth and digest are built in, SASL is not offered",
     },
     WithoutEffect {
-        names: &["metricsProvider.*"],
-        why: "metrics providers came with 3.6; mntr gives the figures",
+        names: &[
+            "metricsProvider.exportJvmInfo",
+            "metricsProvider.numWorkerThreads",
+            "metricsProvider.maxQueueSize",
+            "metricsProvider.workerShutdownTimeoutMs",
+            "metricsProvider.httpsPort",
+            "metricsProvider.ssl.*",
+        ],
+        why: "there is no Java machine to tell of, and the metrics are given over plain HTTP by one thread",
     },
     WithoutEffect {
         names: &[

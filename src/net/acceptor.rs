@@ -102,6 +102,7 @@ impl<L: Listener> Acceptor<L> {
             return true;
         }
         let text = format_args!("Too many connections from {} - max is {max}", JavaIp(remote.ip()));
+        desk.status.metrics.counters.rejected.add(1);
         desk.quiet
             .say(Line::TooMany, log::Level::Warn, desk.now.elapsed_ms, text);
         false
@@ -154,6 +155,7 @@ impl<L: Listener> Acceptor<L> {
             busy: false,
         });
         desk.status.count_connections(1);
+        desk.status.metrics.counters.accepted.add(1);
         Some(conn)
     }
 }

@@ -135,7 +135,7 @@ impl<L: Listener> ClientLoop<L> {
 
     /// One round: takes letters and connections, reads, answers, writes.
     pub fn round(&mut self, signals: impl Iterator<Item = Signal>) {
-        self.desk.begin_round(self.clock.now());
+        self.desk.begin_round(self.clock.now(), self.clock.elapsed_us());
         signals.for_each(|signal| self.on_signal(signal));
         self.take_letters();
         self.accept();
@@ -146,6 +146,7 @@ impl<L: Listener> ClientLoop<L> {
         self.end_patience();
         self.write_all();
         self.cool_down();
+        self.desk.end_round(self.clock.elapsed_us());
         // Nobody keeps what serves from ending while this loop sleeps.
         self.desk.serving = None;
     }
@@ -185,8 +186,14 @@ impl<L: Listener> ClientLoop<L> {
     }
 
     fn take_letters(&mut self) {
+        let mut now_us = None;
         for letter in self.mailbox.take() {
-            take_letter(letter, &mut self.table, &mut self.desk, &mut self.lists);
+            // Answers leave now, not when the round began.
+            let now_us = *now_us.get_or_insert_with(|| self.clock.elapsed_us());
+            take_letter(letter, now_us, &mut self.table, &mut self.desk, &mut self.lists);
+        }
+        if let Some(now_us) = now_us {
+            self.desk.tally.count_answers(now_us, &self.desk.status);
         }
     }
 
@@ -268,12 +275,12 @@ impl<L: Listener> ClientLoop<L> {
                     socket
                         .cnxn
                         .count_answer(ask.xid, zxid, op, ask.received_ms, self.desk.now);
-                    self.desk
-                        .status
-                        .count_latency(self.desk.now.elapsed_ms - ask.received_ms);
+                    self.desk.note_answer(op, ask.received_ms);
                 }
                 soil(socket, &mut self.lists);
             }
+            let now_us = self.clock.elapsed_us();
+            self.desk.tally.count_answers(now_us, &self.desk.status);
         }
         // The vectors go back with their room for the next round.
         self.desk.wishes.asks = emptied(asks);
@@ -377,12 +384,13 @@ impl<L: Listener> ClientLoop<L> {
 /// Takes one letter: writes answers and events down, closes what is to be closed.
 fn take_letter<S: Read + Write>(
     letter: ClientLetter,
+    now_us: i64,
     table: &mut Table<S>,
     desk: &mut Desk,
     lists: &mut Lists,
 ) {
     match letter {
-        ClientLetter::Replies(replies) => take_replies(&replies, table, desk, lists),
+        ClientLetter::Replies(replies) => take_replies(&replies, now_us, table, desk, lists),
         ClientLetter::CloseSession(session) => close_session(session, table, desk),
         ClientLetter::Revalidated { conn, valid } => {
             if let Some(socket) = table.get_mut(conn) {
@@ -390,6 +398,8 @@ fn take_letter<S: Read + Write>(
                 follow_up(socket, desk, lists);
             }
         }
+        ClientLetter::Describe { from, report } => report.post(table.describe(from, desk.room())),
+        ClientLetter::ResetStats => table.iter_mut().for_each(|socket| socket.cnxn.reset_stats()),
         ClientLetter::CloseAll => close_all(table, desk),
         ClientLetter::Stop => {
             close_all(table, desk);
@@ -398,13 +408,16 @@ fn take_letter<S: Read + Write>(
     }
 }
 
-fn take_replies<S>(replies: &Replies, table: &mut Table<S>, desk: &mut Desk, lists: &mut Lists) {
-    let now_ms = desk.now.elapsed_ms;
+fn take_replies<S>(replies: &Replies, now_us: i64, table: &mut Table<S>, desk: &mut Desk, lists: &mut Lists) {
     let mut left = 0;
     for entry in replies.entries() {
         left += usize::from(entry.outcome != Outcome::Event);
-        if !matches!(entry.outcome, Outcome::Event | Outcome::Close) {
-            desk.status.count_latency(now_ms - entry.received_ms);
+        match entry.outcome {
+            Outcome::Event => desk.tally.events += 1,
+            Outcome::Close => {}
+            _ => desk
+                .tally
+                .answered(entry.op, entry.received_us, now_us, &desk.status),
         }
         match table.get_mut(entry.conn) {
             Some(socket) => {
@@ -467,6 +480,7 @@ fn read(socket: &mut Socket<impl Read>, desk: &mut Desk, buffer: &mut [u8]) {
         Ok(count) => {
             // A short read has emptied the socket; but an end that has come is still to be read.
             socket.readable = count == buffer.len() || socket.ended;
+            desk.tally.bytes_received += count as u64;
             socket.cnxn.on_bytes(&buffer[..count], &mut desk.round());
         }
         Err(error) if error.kind() == ErrorKind::WouldBlock => socket.readable = false,
@@ -479,7 +493,10 @@ fn read(socket: &mut Socket<impl Read>, desk: &mut Desk, buffer: &mut [u8]) {
 fn write(socket: &mut Socket<impl Write>, desk: &mut Desk) {
     while socket.writable && !socket.cnxn.unsent().is_empty() {
         match socket.stream.write(socket.cnxn.unsent()) {
-            Ok(count) => desk.status.count_sent(socket.cnxn.sent(count)),
+            Ok(count) => {
+                desk.tally.bytes_sent += count as u64;
+                desk.status.count_sent(socket.cnxn.sent(count));
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => socket.writable = false,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => {
@@ -500,6 +517,7 @@ fn close(conn: ConnId, table: &mut Table<impl Read + Write>, desk: &mut Desk) {
     }
     desk.forget_watches(conn);
     desk.status.count_connections(-1);
+    desk.tally.dropped += 1;
     desk.say_closed(&socket.cnxn);
     discard_input(&mut socket.stream);
 }

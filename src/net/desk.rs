@@ -3,10 +3,12 @@
 use std::sync::{Arc, Weak};
 
 use crate::clients::{Cnxn, Hosting, Line, Quiet, Round, Rules, Wishes};
-use crate::proto::{ConnId, SessionId};
+use crate::proto::{ConnId, OpCode, SessionId};
 use crate::request::{Gate, ServerState, Serving, Status};
 use crate::runtime::{Clock, Now};
 use crate::storage::Database;
+
+use super::tally::Tally;
 
 /// What a loop serves by: who serves, the figures, the time.
 pub struct Serves {
@@ -25,6 +27,9 @@ pub(super) struct Desk {
     pub status: Arc<Status>,
     pub rules: Rules,
     pub now: Now,
+    /// The same moment, elapsed microseconds.
+    pub now_us: i64,
+    pub tally: Tally,
     /// What serves in this round.
     pub serving: Option<Arc<Serving>>,
     /// The database that served last: watches of connections that end later are forgotten there.
@@ -40,6 +45,8 @@ impl Desk {
             status,
             rules,
             now: Now::default(),
+            now_us: 0,
+            tally: Tally::default(),
             serving: None,
             database: Weak::new(),
             wishes: Wishes::default(),
@@ -48,14 +55,29 @@ impl Desk {
     }
 
     /// Looks what serves.
-    pub fn begin_round(&mut self, now: Now) {
-        self.now = now;
+    pub fn begin_round(&mut self, now: Now, now_us: i64) {
+        (self.now, self.now_us) = (now, now_us);
+        self.status.loop_is_alive(now.elapsed_ms);
         self.serving = self.gate.serving();
         if let Some(serving) = &self.serving
             && self.database.as_ptr() != Arc::as_ptr(&serving.database)
         {
             self.database = Arc::downgrade(&serving.database);
         }
+    }
+
+    /// Counts what the round has done.
+    pub fn end_round(&mut self, now_us: i64) {
+        self.tally.end_round(&self.status);
+        let summaries = &self.status.metrics.summaries;
+        summaries.client_loop.count(now_us - self.now_us);
+    }
+
+    /// A request that came in at this time, elapsed milliseconds, is answered by the loop itself: in the round in
+    /// which it came, as a rule, so that it shares the round's beginning with the others.
+    pub fn note_answer(&mut self, op: OpCode, received_ms: i64) {
+        let received_us = self.now_us - (self.now.elapsed_ms - received_ms) * 1_000;
+        self.tally.answered(op, received_us, self.now_us, &self.status);
     }
 
     /// How many more requests may go inside, those counted that wait to go.
@@ -74,6 +96,7 @@ impl Desk {
         let (wishes, quiet) = (&mut self.wishes, &mut self.quiet);
         Round {
             now: self.now,
+            now_us: self.now_us,
             rules: &self.rules,
             hosting,
             room,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -44,6 +45,15 @@ impl<T: Send + 'static> Mailbox<T> {
         // First the mark, then the letters: a letter that is missed here finds the mark gone and wakes again.
         self.woken.store(false, Ordering::SeqCst);
         self.letters.try_iter()
+    }
+
+    /// The next letter, if it comes before the time is over.
+    pub fn wait(&self, longest: Duration) -> Option<T> {
+        self.woken.store(false, Ordering::SeqCst);
+        if longest.is_zero() {
+            return self.letters.try_recv().ok();
+        }
+        self.letters.recv_timeout(longest).ok()
     }
 }
 

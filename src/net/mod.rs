@@ -5,6 +5,9 @@
 //! (letters to the loop), `table` (which connection is where) and `words` (what the four-letter words need to
 //! know). None of them but `client_port` knows whose sockets they are.
 //!
+//! `http_port` is an optional port for people and monitoring, on a poll of its own; `probe` asks other servers for
+//! it.
+//!
 //! `election_port` has the sockets between servers for the election: blocking ones, a thread or two each.
 
 mod acceptor;
@@ -13,10 +16,13 @@ mod client_loop;
 pub mod client_port;
 mod desk;
 pub mod election_port;
+pub mod http_port;
 mod mailbox;
+pub mod probe;
 pub mod quorum_port;
 pub mod quorum_streams;
 mod table;
+mod tally;
 mod words;
 
 pub use acceptor::Listener;

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::clients::Cnxn;
 use crate::proto::{ConnId, SessionId};
 use crate::request::Clients;
+use crate::request::connections::ConnectionReport;
 
 /// A connection with its socket.
 #[derive(Debug)]
@@ -103,6 +104,17 @@ impl<S> Table<S> {
         (socket.cnxn.id() == conn).then_some(socket)
     }
 
+    /// Some connections, from this place on, and where the next ones begin.
+    pub fn describe(&self, from: usize, room: i64) -> ConnectionReport {
+        let end = from.saturating_add(DESCRIBED_AT_ONCE).min(self.slots.len());
+        let slots = self.slots.get(from..end).unwrap_or_default();
+        let connections = slots.iter().flatten().map(|socket| socket.cnxn.info(room));
+        ConnectionReport {
+            connections: connections.collect(),
+            next: (end < self.slots.len()).then_some(end),
+        }
+    }
+
     /// The connection in a place: what the poll tells is about places.
     pub fn at(&mut self, slot: usize) -> Option<&mut Socket<S>> {
         self.slots.get_mut(slot)?.as_deref_mut()
@@ -154,6 +166,8 @@ pub(super) fn slot_of(conn: ConnId) -> usize {
     (conn.0 & (MOST_SLOTS as u64 - 1)) as usize
 }
 
+/// So many places are looked at for one piece of the list.
+const DESCRIBED_AT_ONCE: usize = 256;
 /// A million connections, and 36 bits to tell those that had the same place apart.
 const SLOT_BITS: u32 = 20;
 const MOST_SLOTS: usize = 1 << SLOT_BITS;

@@ -6,7 +6,6 @@ use crate::clients::four_letter_words::{Word, WordCall};
 use crate::clients::word_answers::{self as say, Figures, NOT_SERVING};
 use crate::proto::{ConnId, SessionId};
 use crate::request::Serving;
-use crate::runtime::machine::{max_open_files, open_files};
 use crate::runtime::time::java_date;
 
 use super::desk::Desk;
@@ -57,9 +56,12 @@ impl Words {
                 desk.status.reset();
                 "Server stats reset.\n".to_owned()
             }
-            Word::Srvr => say::srvr(&figures(serving, desk), None),
-            Word::Stat => say::srvr(&figures(serving, desk), Some(&clients(table, desk, true))),
-            Word::Mntr => say::mntr(&figures(serving, desk)),
+            Word::Srvr => say::srvr(&Figures::gather(serving, &desk.gate, &desk.status), None),
+            Word::Stat => say::srvr(
+                &Figures::gather(serving, &desk.gate, &desk.status),
+                Some(&clients(table, desk, true)),
+            ),
+            Word::Mntr => say::mntr(&Figures::gather(serving, &desk.gate, &desk.status)),
             Word::Dump => dump(serving),
             Word::Wchs => {
                 let figures = serving.database.watches().figures();
@@ -77,27 +79,6 @@ fn clients<S>(table: &Table<S>, desk: &Desk, brief: bool) -> Vec<String> {
         .iter()
         .map(|socket| socket.cnxn.describe(brief, desk.room()))
         .collect()
-}
-
-fn figures(serving: &Serving, desk: &Desk) -> Figures {
-    let tree = serving.database.read_tree();
-    let watches = serving.database.watches().count();
-    Figures {
-        state: serving.state,
-        latencies: desk.status.latencies(),
-        received: desk.status.packets_received(),
-        sent: desk.status.packets_sent(),
-        connections: desk.status.connections(),
-        outstanding: desk.gate.in_process(),
-        zxid: tree.last_zxid(),
-        nodes: tree.node_count(),
-        watches,
-        ephemerals: tree.ephemerals_count(),
-        data_bytes: tree.approximate_data_size(),
-        open_files: open_files().map(|open| (open, max_open_files())),
-        slow_fsyncs: desk.status.slow_fsyncs(),
-        learners: desk.status.learners(),
-    }
 }
 
 fn dump(serving: &Serving) -> String {

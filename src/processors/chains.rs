@@ -37,8 +37,9 @@ use crate::auth::Auth;
 use crate::proto::Zxid;
 use crate::proto::packet::QuorumPacket;
 use crate::proto::txn::LoggedTxn;
+use crate::request::metrics::Stages;
 use crate::request::{Clients, Prepared, Request, Sessions, Status};
-use crate::runtime::{Address, Clock, Crew, Disk, Flow, Inbox, Now, Runtime, Stage};
+use crate::runtime::{Address, Clock, Crew, Disk, Flow, Inbox, Metered, Now, Runtime, Stage, StageMeter};
 use crate::storage::{Database, Dirs, LogWriter};
 
 use super::ack::{AckRequestProcessor, SendAckRequestProcessor};
@@ -175,9 +176,9 @@ impl LearnerChain {
 
 /// Starts the chain of a server that stands alone.
 pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
-    let (first, prep_inbox) = Inbox::new();
-    let (to_sync, sync_inbox) = Inbox::new();
-    let (to_final, final_inbox) = Inbox::new();
+    let (first, prep_inbox) = inbox(&parts, |stages| &stages.prep);
+    let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
+    let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
     let (mut work, log) = Work::begin(runtime, parts);
     let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_sync);
@@ -187,12 +188,12 @@ pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
 
 /// Starts the chain of a leader.
 pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLinks) -> LeaderChain {
-    let (first, prep_inbox) = Inbox::new();
-    let (to_proposal, proposal_inbox) = Inbox::new();
-    let (to_commit, commit_inbox) = Inbox::new();
-    let (to_sync, sync_inbox) = Inbox::new();
-    let (to_ack, ack_inbox) = Inbox::new();
-    let (to_final, final_inbox) = Inbox::new();
+    let (first, prep_inbox) = inbox(&parts, |stages| &stages.prep);
+    let (to_proposal, proposal_inbox) = inbox(&parts, |stages| &stages.proposal);
+    let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
+    let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
+    let (to_ack, ack_inbox) = inbox(&parts, |stages| &stages.ack);
+    let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
     let (mut work, log) = Work::begin(runtime, parts);
     let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_proposal);
@@ -218,7 +219,7 @@ pub fn start_follower<R: Runtime>(
     parts: ChainParts,
     leader: Address<Vec<QuorumPacket>>,
 ) -> LearnerChain {
-    let (to_commit, commit_inbox) = Inbox::new();
+    let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let first =
         LearnerRequestProcessor::of_follower(to_commit.clone(), leader.clone(), Arc::clone(&parts.database));
     let acks = SendAckRequestProcessor::new(leader);
@@ -232,7 +233,7 @@ pub fn start_observer<R: Runtime>(
     parts: ChainParts,
     leader: Address<Vec<QuorumPacket>>,
 ) -> LearnerChain {
-    let (to_commit, commit_inbox) = Inbox::new();
+    let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader, Arc::clone(&parts.database));
     let commit = (to_commit, commit_inbox);
     start_learner(runtime, parts, commit, first, "ObserverRequestProcessor", NoAcks)
@@ -240,12 +241,17 @@ pub fn start_observer<R: Runtime>(
 
 /// Starts the chain of the server with this number while it has no leader. Nothing is logged, and the tree stays as
 /// it is.
-pub fn start_read_only<R: Runtime>(runtime: &R, server_id: i64, links: FinalLinks) -> Chain {
+pub fn start_read_only<R: Runtime>(
+    runtime: &R,
+    server_id: i64,
+    links: FinalLinks,
+    status: Arc<Status>,
+) -> Chain {
     let (first, first_inbox) = Inbox::new();
     let (expiry, expiry_inbox) = Inbox::new();
     let (to_final, final_inbox) = Inbox::new();
     let mut crew = Crew::new();
-    let tracker = ExpiryStage::new(Arc::clone(&links.sessions), first.clone());
+    let tracker = ExpiryStage::new(Arc::clone(&links.sessions), status, first.clone());
     runtime.start(&mut crew, "SessionTracker", expiry_inbox, tracker);
     let judge = ReadOnlyRequestProcessor::new(Arc::clone(&links.sessions), links.clients.clone(), to_final);
     let name = format!("ReadOnlyRequestProcessor:{server_id}");
@@ -280,10 +286,10 @@ fn start_learner<R: Runtime>(
     name: &str,
     acks: impl Stage<In = Vec<Prepared>>,
 ) -> LearnerChain {
-    let (first, first_inbox) = Inbox::new();
-    let (to_sync, sync_inbox) = Inbox::new();
-    let (to_acks, acks_inbox) = Inbox::new();
-    let (to_final, final_inbox) = Inbox::new();
+    let (first, first_inbox) = inbox(&parts, |stages| &stages.learner);
+    let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
+    let (to_acks, acks_inbox) = inbox(&parts, |stages| &stages.ack);
+    let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
     let (mut work, log) = Work::begin(runtime, parts);
     work.start(name, first_inbox, forward);
     work.start_sync(log, sync_inbox, to_acks);
@@ -294,6 +300,25 @@ fn start_learner<R: Runtime>(
         chain: work.start_final(final_inbox, first, Vec::new()),
         commits,
         log: to_sync,
+    }
+}
+
+/// An inbox whose letters are measured.
+fn inbox<T: Send + 'static>(
+    parts: &ChainParts,
+    stage: impl FnOnce(&Stages) -> &Arc<StageMeter>,
+) -> (Address<T>, Inbox<T>) {
+    Inbox::metered(metered(&parts.status, &parts.clock, stage))
+}
+
+fn metered(
+    status: &Status,
+    clock: &Arc<dyn Clock>,
+    stage: impl FnOnce(&Stages) -> &Arc<StageMeter>,
+) -> Metered {
+    Metered {
+        meter: Arc::clone(stage(&status.metrics.stages)),
+        clock: Arc::clone(clock),
     }
 }
 
@@ -357,7 +382,8 @@ impl<'a, R: Runtime> Work<'a, R> {
     fn start_timers(&mut self, first: &Address<Vec<Request>>) -> Vec<Address<Infallible>> {
         let parts = &self.parts;
         let (sessions, session_inbox) = Inbox::new();
-        let tracker = ExpiryStage::new(Arc::clone(&parts.sessions), first.clone());
+        let status = Arc::clone(&parts.status);
+        let tracker = ExpiryStage::new(Arc::clone(&parts.sessions), status, first.clone());
         let (containers, container_inbox) = Inbox::new();
         let (database, now) = (Arc::clone(&parts.database), parts.clock.now());
         let manager = ContainerManager::new(parts.containers, database, first.clone(), now);
@@ -381,7 +407,8 @@ impl<'a, R: Runtime> Work<'a, R> {
     /// The log, and the thread that takes snapshots when the log is rolled.
     fn start_sync(&mut self, log: LogWriter, inbox: Inbox<Vec<Prepared>>, next: Address<Vec<Prepared>>) {
         let parts = &self.parts;
-        let (to_snapshot, snapshot_inbox) = Inbox::new();
+        let metered = metered(&parts.status, &parts.clock, |stages| &stages.snapshot);
+        let (to_snapshot, snapshot_inbox) = Inbox::metered(metered);
         let snapshot_busy = Arc::new(AtomicBool::new(false));
         let snapshot = SnapshotStage::new(
             Arc::clone(&parts.database),

@@ -167,7 +167,7 @@ pub fn foreign(txn: Arc<LoggedTxn>) -> Prepared {
             body: Vec::new(),
             origin: Origin::Server,
             identities: Arc::from([]),
-            received_ms: 0,
+            received_us: 0,
         },
         zxid: txn.zxid(),
         logged: Some(txn),

@@ -3,20 +3,25 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::request::{Request, Sessions};
+use crate::request::{Request, Sessions, Status};
 use crate::runtime::{Address, Flow, Now, Stage};
 
 /// The stage. Nobody writes to it; closing its inbox ends it.
 #[derive(Debug)]
 pub struct ExpiryStage {
     sessions: Arc<Sessions>,
+    status: Arc<Status>,
     chain: Address<Vec<Request>>,
 }
 
 impl ExpiryStage {
     /// A stage that posts the ends of sessions to the first processor of the chain.
-    pub fn new(sessions: Arc<Sessions>, chain: Address<Vec<Request>>) -> ExpiryStage {
-        ExpiryStage { sessions, chain }
+    pub fn new(sessions: Arc<Sessions>, status: Arc<Status>, chain: Address<Vec<Request>>) -> ExpiryStage {
+        ExpiryStage {
+            sessions,
+            status,
+            chain,
+        }
     }
 }
 
@@ -33,6 +38,7 @@ impl Stage for ExpiryStage {
             log::info!("Expiring session {session}, timeout of {timeout_ms}ms exceeded");
         }
         if !expired.is_empty() {
+            self.status.metrics.counters.expired.add(expired.len() as u64);
             let ends = expired
                 .iter()
                 .map(|&(session, _)| Request::close_session(session, now.elapsed_ms));
@@ -66,7 +72,8 @@ mod tests {
         };
         let sessions = Arc::new(Sessions::new(1, 1_000, [(SessionId(7), 1_500)], at(10_000)));
         let (chain, inbox) = Inbox::new();
-        let mut stage = ExpiryStage::new(Arc::clone(&sessions), chain);
+        let status = Arc::new(Status::new());
+        let mut stage = ExpiryStage::new(Arc::clone(&sessions), Arc::clone(&status), chain);
         assert_eq!(stage.wake_at(), Some(11_000));
         stage.quiet(at(11_999));
         assert_eq!(inbox.try_take(), None);
@@ -78,5 +85,6 @@ mod tests {
         );
         stage.quiet(at(60_000));
         assert_eq!(inbox.try_take(), None);
+        assert_eq!(status.metrics.counters.expired.get(), 1);
     }
 }

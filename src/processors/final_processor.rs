@@ -130,7 +130,7 @@ impl FinalRequestProcessor {
             outcome_of(request),
             request.xid,
             request.op,
-            request.received_ms,
+            request.received_us,
         );
         entry.zxid = tree.last_zxid();
         // The answer to a multi says how each part went; its header says that all is well.
@@ -290,14 +290,14 @@ fn outcome_of(request: &Request) -> Outcome {
     }
 }
 
-fn entry(conn: ConnId, outcome: Outcome, xid: Xid, op: OpCode, received_ms: i64) -> ReplyEntry {
+fn entry(conn: ConnId, outcome: Outcome, xid: Xid, op: OpCode, received_us: i64) -> ReplyEntry {
     ReplyEntry {
         conn,
         outcome,
         xid,
         zxid: Zxid(-1),
         op,
-        received_ms,
+        received_us,
         frame: 0..0,
     }
 }

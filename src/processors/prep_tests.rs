@@ -58,7 +58,7 @@ impl Script {
             body,
             origin,
             identities,
-            received_ms: 0,
+            received_us: 0,
         };
         self.prep.prepare(NOW, request, &self.tree)
     }

@@ -35,7 +35,7 @@ fn request(conn: ConnId, op: OpCode, body: Vec<u8>) -> Request {
         body,
         origin,
         identities: Arc::from([]),
-        received_ms: 0,
+        received_us: 0,
     }
 }
 

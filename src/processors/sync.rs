@@ -123,10 +123,14 @@ impl SyncRequestProcessor {
     /// Makes all that waits safe, then hands it on.
     fn flush(&mut self) -> Result<(), StorageError> {
         if self.unsafe_txns > 0 {
-            let before_ms = self.clock.now().elapsed_ms;
+            let before_us = self.clock.elapsed_us();
             self.log.commit()?;
+            let took_us = self.clock.elapsed_us() - before_us;
+            let summaries = &self.status.metrics.summaries;
+            summaries.fsync.count(took_us);
+            summaries.batch.count(self.unsafe_txns as i64);
             self.unsafe_txns = 0;
-            self.warn_of_slow_fsync(self.clock.now().elapsed_ms - before_ms);
+            self.warn_of_slow_fsync(took_us / 1_000);
         }
         if !self.waiting.is_empty() {
             self.next.post(std::mem::take(&mut self.waiting));

@@ -15,7 +15,7 @@ pub fn request(session: i64, xid: i32, op: OpCode) -> Request {
         body: Vec::new(),
         origin: Origin::Client(ConnId(session as u64)),
         identities: Arc::from([]),
-        received_ms: 0,
+        received_us: 0,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::auth::Auth;
 use crate::ensemble::{Ensemble, Member, NewerTxns};
 use crate::processors::{ChainParts, ContainerRules, SyncRules};
+use crate::proto::packet::PacketType;
 use crate::proto::{Epoch, Sid};
 use crate::request::{ClientLetter, Clients, Gate, Sessions, Status};
 use crate::runtime::{Clock, Disk, ExitCode, Halt};
@@ -114,6 +115,17 @@ impl Ground {
             max_txn_bytes: self.rules.max_txn_bytes,
             containers: self.rules.containers,
             client_port: self.rules.client_port,
+        }
+    }
+
+    /// Counts the way in which a learner catches up, if that is what the packet says.
+    pub(super) fn count_sync(&self, packet: PacketType) {
+        let counters = &self.status.metrics.counters;
+        match packet {
+            PacketType::Diff => counters.diff.add(1),
+            PacketType::Snap => counters.snap.add(1),
+            PacketType::Trunc => counters.trunc.add(1),
+            _ => {}
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::processors::proposal::ForLeader;
 use crate::processors::{LeaderChain, LeaderLinks, start_leader};
-use crate::proto::packet::ForwardedRequest;
+use crate::proto::packet::{ForwardedRequest, PacketType};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{LinkId, OpCode, Sid, Zxid};
 use crate::request::{Learners, Origin, Request, ServerState, Serving, Sessions};
@@ -154,6 +154,7 @@ impl Leading {
     ) -> Result<Outcome, Halt> {
         match letter {
             ChainLetter::ForLeader(words) => {
+                ground.status.metrics.counters.proposals.add(proposals_in(&words));
                 let events = words.into_iter().map(|word| match word {
                     ForLeader::Propose(txn) => LeaderEvent::Propose(txn),
                     ForLeader::Sync(sid) => LeaderEvent::Sync(sid),
@@ -196,8 +197,12 @@ impl Leading {
                 LeaderAction::SaveAcceptedEpoch(epoch) => ground.accept(epoch)?,
                 LeaderAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
                 LeaderAction::AllowNewerTxns(allowed) => allow_newer_txns(ground, allowed),
-                LeaderAction::Send(link, packet) => self.send(link, ToPeer::Packet(packet)),
+                LeaderAction::Send(link, packet) => {
+                    ground.count_sync(packet.kind);
+                    self.send(link, ToPeer::Packet(packet));
+                }
                 LeaderAction::SendSnapshot(link) => {
+                    ground.count_sync(PacketType::Snap);
                     self.send(link, ToPeer::Tree(Arc::clone(&ground.database)));
                 }
                 LeaderAction::HangUp(link, reason) => self.part(now, link, &reason),
@@ -206,6 +211,7 @@ impl Leading {
                     outcome = Outcome::Established(zxid.epoch());
                 }
                 LeaderAction::Commit(txn) => {
+                    ground.status.metrics.counters.commits.add(1);
                     if let Some(reign) = &self.reign {
                         reign.chain.commit(txn);
                     }
@@ -217,6 +223,7 @@ impl Leading {
                     }
                 }
                 LeaderAction::Revalidate(link, sid, session, timeout_ms) => {
+                    ground.status.metrics.counters.revalidations.add(1);
                     let is_alive = self.reign.as_ref().is_some_and(|reign| {
                         let sessions = &reign.sessions;
                         sessions.hand_over(session, timeout_ms, Some(sid), now.elapsed_ms)
@@ -237,6 +244,11 @@ impl Leading {
         ground.status.set_learners(Learners {
             connected: self.links.len() as i64,
             synced: self.core.forwarded_to().count() as i64,
+            observers: self
+                .core
+                .forwarded_to()
+                .filter(|learner| !learner.is_participant())
+                .count() as i64,
             pending_syncs: self.core.pending_syncs() as i64,
         });
     }
@@ -303,7 +315,7 @@ impl Leading {
             body: request.body,
             origin: Origin::Learner(sid),
             identities: request.identities.into(),
-            received_ms: now.elapsed_ms,
+            received_us: now.elapsed_ms * 1_000,
         }]);
     }
 
@@ -330,6 +342,11 @@ fn allow_newer_txns(ground: &Ground, allowed: bool) {
     } else {
         log::info!("Containers and nodes with a time to live are off: a member of ZooKeeper 3.4 has come");
     }
+}
+
+fn proposals_in(words: &[ForLeader]) -> u64 {
+    let proposals = words.iter().filter(|word| matches!(word, ForLeader::Propose(_)));
+    proposals.count() as u64
 }
 
 /// The upper byte of session ids made here. (SessionTrackerImpl.initializeNextSession)

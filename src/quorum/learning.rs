@@ -108,7 +108,10 @@ impl Learning {
                 self.link = Some(link);
                 LearnerEvent::Connected
             }
-            PortEvent::Packet(_, packet) => LearnerEvent::Packet(packet),
+            PortEvent::Packet(_, packet) => {
+                ground.count_sync(packet.kind);
+                LearnerEvent::Packet(packet)
+            }
             PortEvent::TreeReceived(_, tree) => {
                 self.received = Some(*tree);
                 LearnerEvent::SnapshotReceived
@@ -183,8 +186,14 @@ impl Learning {
                 self.serve(ground, runtime, now)?;
                 return Ok(Outcome::Established(epoch));
             }
-            LearnerAction::Log(txn) => self.with_chain(|chain| chain.log(txn)),
-            LearnerAction::Commit(txn) => self.with_chain(|chain| chain.commit(txn)),
+            LearnerAction::Log(txn) => {
+                ground.status.metrics.counters.proposals_received.add(1);
+                self.with_chain(|chain| chain.log(txn));
+            }
+            LearnerAction::Commit(txn) => {
+                ground.status.metrics.counters.commits_received.add(1);
+                self.with_chain(|chain| chain.commit(txn));
+            }
             LearnerAction::SyncAnswered => self.with_chain(LearnerChain::answer_sync),
             LearnerAction::AnswerPing(zxid) => {
                 let touched = self.served.as_ref().map(|served| served.sessions.take_touched());

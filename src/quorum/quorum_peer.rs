@@ -17,7 +17,7 @@ use crate::ensemble::Role;
 use crate::processors::proposal::ForLeader;
 use crate::proto::notification::ServerState;
 use crate::proto::{Epoch, Sid, Zxid};
-use crate::request::Revalidation;
+use crate::request::{Duty as RoleDuty, Revalidation, Tenure};
 use crate::runtime::{Address, Flow, Halt, Now, Runtime, Stage};
 use crate::zab::{Action, Event, FastLeaderElection};
 
@@ -120,7 +120,7 @@ impl<R: Runtime> QuorumPeer<R> {
 
     fn take(&mut self, now: Now, letter: PeerLetter) -> Result<(), Halt> {
         match letter {
-            PeerLetter::Begin => self.look(now),
+            PeerLetter::Begin => self.look(now, None),
             PeerLetter::Heard(heard) => self.elect(now, heard.into()),
             PeerLetter::Port(number, event) if number == self.role_number => {
                 let (ground, runtime) = (&mut self.ground, &self.runtime);
@@ -164,23 +164,28 @@ impl<R: Runtime> QuorumPeer<R> {
     fn follow_up(&mut self, now: Now, outcome: Outcome) -> Result<(), Halt> {
         match outcome {
             Outcome::Stays => Ok(()),
-            Outcome::Established(epoch) => self.elect(now, Event::EpochEstablished(epoch)),
+            Outcome::Established(epoch) => {
+                self.tell_service(now, epoch);
+                self.elect(now, Event::EpochEstablished(epoch))
+            }
             Outcome::Over(reason) => {
                 self.end_role(&reason)?;
                 // The end has taken its time.
-                self.look(self.ground.clock.now())
+                self.look(self.ground.clock.now(), Some(&reason))
             }
         }
     }
 
     /// A new search for a leader.
-    fn look(&mut self, now: Now) -> Result<(), Halt> {
+    fn look(&mut self, now: Now, reason: Option<&str>) -> Result<(), Halt> {
         log::info!("LOOKING");
         self.looking_since_ms = now.elapsed_ms;
         if let Some(after_ms) = self.ground.rules.read_only_after_ms {
             log::info!("Attempting to start ReadOnlyZooKeeperServer");
             self.read_only = Waiting::ClosedUntil(now.elapsed_ms + after_ms);
         }
+        self.ground.status.metrics.counters.looking.add(1);
+        self.tell_role(now, RoleDuty::Looking, None, reason);
         let summary = self.ground.summary();
         self.elect(
             now,
@@ -228,6 +233,7 @@ impl<R: Runtime> QuorumPeer<R> {
     fn begin_role(&mut self, now: Now, state: ServerState, leader: Sid) -> Result<(), Halt> {
         self.close_to_readers()?;
         log::info!("{state}");
+        self.tell_role(now, duty_of(state), Some(leader), None);
         self.role_number += 1;
         let number = self.role_number;
         let events = self.me.map(move |event| PeerLetter::Port(number, event));
@@ -264,6 +270,37 @@ impl<R: Runtime> QuorumPeer<R> {
         self.follow_up(now, outcome)
     }
 
+    /// For those who watch: a role begins, the one before has ended for this reason.
+    fn tell_role(&self, now: Now, duty: RoleDuty, leader: Option<Sid>, reason: Option<&str>) {
+        let took_ms = leader.map(|_| now.elapsed_ms - self.looking_since_ms);
+        let status = &self.ground.status;
+        if let Some(took_ms) = took_ms {
+            status.metrics.summaries.election.count(took_ms * 1_000);
+        }
+        let tenure = Tenure {
+            duty,
+            leader,
+            since_wall_ms: now.wall_ms,
+            since_ms: now.elapsed_ms,
+            election_ms: took_ms,
+            ..Tenure::default()
+        };
+        status.roles.begin(tenure, reason);
+    }
+
+    /// For those who watch: the role serves.
+    fn tell_service(&self, now: Now, epoch: Epoch) {
+        let status = &self.ground.status;
+        let established = status.roles.established(epoch, now.elapsed_ms);
+        let summaries = &status.metrics.summaries;
+        if matches!(self.duty, Duty::Learning(_)) {
+            summaries.follower_sync.count(established.sync_ms * 1_000);
+        }
+        if let Some(lost_ms) = established.unavailable_ms {
+            summaries.unavailable.count(lost_ms * 1_000);
+        }
+    }
+
     /// Ends the present role: afterwards nothing of it runs, and the tree holds what the log holds.
     fn end_role(&mut self, reason: &str) -> Result<(), Halt> {
         // What is still on its way from the role is not meant for anybody any more.
@@ -295,6 +332,15 @@ impl<R: Runtime> QuorumPeer<R> {
         }
         log::warn!("QuorumPeer main thread exited");
         ended.map_or_else(Flow::Halt, |()| Flow::Done)
+    }
+}
+
+fn duty_of(state: ServerState) -> RoleDuty {
+    match state {
+        ServerState::Looking => RoleDuty::Looking,
+        ServerState::Leading => RoleDuty::Leading,
+        ServerState::Following => RoleDuty::Following,
+        ServerState::Observing => RoleDuty::Observing,
     }
 }
 

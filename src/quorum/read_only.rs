@@ -28,7 +28,7 @@ impl ReadOnly {
             auth: Arc::clone(&ground.auth),
             clients: ground.clients.clone(),
         };
-        let chain = start_read_only(runtime, ground.rules.me.0, links);
+        let chain = start_read_only(runtime, ground.rules.me.0, links, Arc::clone(&ground.status));
         ground.gate.open(Serving {
             chain: chain.first.clone(),
             database: Arc::clone(&ground.database),

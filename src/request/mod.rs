@@ -8,15 +8,20 @@ use crate::proto::requests::PathOnly;
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{ConnId, Encode, ErrorCode, Id, OpCode, SessionId, Sid, Xid, Zxid};
 
+pub mod connections;
 pub mod gate;
+pub mod metrics;
 pub mod reads;
 pub mod reply;
+pub mod roles;
 pub mod session_tracker;
 pub mod sessions;
 pub mod status;
 
 pub use gate::{Gate, Serving};
+pub use metrics::Metrics;
 pub use reply::{ClientLetter, Clients, Outcome, Replies, ReplyEntry};
+pub use roles::{Duty, Roles, Tenure};
 pub use session_tracker::{SessionTracker, SessionTrouble};
 pub use sessions::{Renewal, Revalidation, Sessions};
 pub use status::{Learners, ServerState, Status};
@@ -50,8 +55,8 @@ pub struct Request {
     pub origin: Origin,
     /// Who asks.
     pub identities: Identities,
-    /// When it came in, elapsed milliseconds.
-    pub received_ms: i64,
+    /// When it came in, elapsed microseconds.
+    pub received_us: i64,
 }
 
 impl Request {
@@ -64,7 +69,7 @@ impl Request {
             body: Vec::new(),
             origin: Origin::Server,
             identities: Arc::from([]),
-            received_ms: now_ms,
+            received_us: now_ms * 1_000,
         }
     }
 

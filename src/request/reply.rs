@@ -7,6 +7,8 @@ use crate::proto::{ConnId, Encode, ErrorCode, KeeperState, OpCode, SessionId, Xi
 use crate::runtime::Address;
 use crate::tree::Fired;
 
+use super::connections::ConnectionReport;
+
 /// A letter to the loop that holds client connections.
 #[derive(Debug)]
 pub enum ClientLetter {
@@ -21,6 +23,15 @@ pub enum ClientLetter {
         /// The verdict.
         valid: bool,
     },
+    /// Somebody wants to know of the connections, from this place in the list on.
+    Describe {
+        /// Where the piece begins.
+        from: usize,
+        /// Takes it.
+        report: Address<ConnectionReport>,
+    },
+    /// The figures of all connections back to zero.
+    ResetStats,
     /// This server no longer serves in the role it had: close all connections.
     CloseAll,
     /// The process ends: close all, and the listener too.
@@ -55,8 +66,8 @@ pub struct ReplyEntry {
     pub zxid: Zxid,
     /// The request's operation.
     pub op: OpCode,
-    /// When the request came in, elapsed milliseconds.
-    pub received_ms: i64,
+    /// When the request came in, elapsed microseconds.
+    pub received_us: i64,
     /// Where its bytes stand in the batch, length prefix included; empty if there is nothing to write.
     pub frame: Range<usize>,
 }
@@ -230,7 +241,7 @@ mod tests {
             xid: Xid(3),
             zxid: Zxid(9),
             op: OpCode::Delete,
-            received_ms: 0,
+            received_us: 0,
             frame: 0..0,
         }
     }

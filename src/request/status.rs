@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use super::metrics::Metrics;
+use super::roles::Roles;
+
 /// In which role a server serves, in the words of the four-letter words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ServerState {
@@ -40,6 +43,12 @@ pub struct Status {
     connections: AtomicI64,
     slow_fsyncs: AtomicU64,
     following: Following,
+    /// When the client loop began a round last, elapsed milliseconds.
+    loop_at_ms: AtomicI64,
+    /// What is measured besides.
+    pub metrics: Metrics,
+    /// Which role this server has.
+    pub roles: Roles,
 }
 
 /// How many learners a leader has. (Leader)
@@ -47,6 +56,7 @@ pub struct Status {
 struct Following {
     followers: AtomicI64,
     synced_followers: AtomicI64,
+    synced_observers: AtomicI64,
     pending_syncs: AtomicI64,
 }
 
@@ -57,6 +67,8 @@ pub struct Learners {
     pub connected: i64,
     /// Those among them that get what is proposed and decided.
     pub synced: i64,
+    /// Observers among the connected that get what is decided.
+    pub observers: i64,
     /// Syncs of their clients that wait for a decision.
     pub pending_syncs: i64,
 }
@@ -79,6 +91,10 @@ pub struct Latencies {
     pub avg_ms: i64,
     /// The largest.
     pub max_ms: i64,
+    /// How many there are.
+    pub count: i64,
+    /// Their sum.
+    pub total_ms: i64,
 }
 
 impl Status {
@@ -97,11 +113,11 @@ impl Status {
         self.packets_sent.fetch_add(packets, Relaxed);
     }
 
-    /// A request has been answered.
-    pub fn count_latency(&self, latency_ms: i64) {
+    /// Requests have been answered, all after so long.
+    pub fn count_latencies(&self, latency_ms: i64, count: u64) {
         let figures = &self.latency;
-        figures.total_ms.fetch_add(latency_ms, Relaxed);
-        figures.count.fetch_add(1, Relaxed);
+        figures.total_ms.fetch_add(latency_ms * count as i64, Relaxed);
+        figures.count.fetch_add(count as i64, Relaxed);
         figures.max_ms.fetch_max(latency_ms, Relaxed);
         let smaller =
             |min_plus_one| (min_plus_one == 0 || latency_ms < min_plus_one - 1).then_some(latency_ms + 1);
@@ -119,11 +135,22 @@ impl Status {
         self.slow_fsyncs.fetch_add(1, Relaxed);
     }
 
+    /// The client loop is alive at this time, elapsed milliseconds.
+    pub fn loop_is_alive(&self, now_ms: i64) {
+        self.loop_at_ms.store(now_ms, Relaxed);
+    }
+
+    /// When the client loop was known to be alive last, elapsed milliseconds.
+    pub fn loop_alive_ms(&self) -> i64 {
+        self.loop_at_ms.load(Relaxed)
+    }
+
     /// A leader tells of its learners.
     pub fn set_learners(&self, learners: Learners) {
         let figures = &self.following;
         figures.followers.store(learners.connected, Relaxed);
         figures.synced_followers.store(learners.synced, Relaxed);
+        figures.synced_observers.store(learners.observers, Relaxed);
         figures.pending_syncs.store(learners.pending_syncs, Relaxed);
     }
 
@@ -133,6 +160,7 @@ impl Status {
         Learners {
             connected: figures.followers.load(Relaxed),
             synced: figures.synced_followers.load(Relaxed),
+            observers: figures.synced_observers.load(Relaxed),
             pending_syncs: figures.pending_syncs.load(Relaxed),
         }
     }
@@ -166,6 +194,8 @@ impl Status {
             min_ms: (figures.min_plus_one_ms.load(Relaxed) - 1).max(0),
             avg_ms: if count == 0 { 0 } else { total_ms / count },
             max_ms: figures.max_ms.load(Relaxed),
+            count,
+            total_ms,
         }
     }
 
@@ -189,36 +219,26 @@ impl Status {
 mod tests {
     use super::*;
 
+    fn shown(status: &Status) -> [i64; 5] {
+        let Latencies {
+            min_ms,
+            avg_ms,
+            max_ms,
+            count,
+            total_ms,
+        } = status.latencies();
+        [min_ms, avg_ms, max_ms, count, total_ms]
+    }
+
     #[test]
     fn latencies_have_a_smallest_a_mean_and_a_largest() {
         let status = Status::new();
-        assert_eq!(
-            status.latencies(),
-            Latencies {
-                min_ms: 0,
-                avg_ms: 0,
-                max_ms: 0
-            }
-        );
-        [5, 2, 4].into_iter().for_each(|ms| status.count_latency(ms));
-        assert_eq!(
-            status.latencies(),
-            Latencies {
-                min_ms: 2,
-                avg_ms: 3,
-                max_ms: 5
-            }
-        );
-        status.count_latency(0);
-        assert_eq!(status.latencies().min_ms, 0);
+        assert_eq!(shown(&status), [0; 5]);
+        [5, 2, 4].into_iter().for_each(|ms| status.count_latencies(ms, 1));
+        assert_eq!(shown(&status), [2, 3, 5, 3, 11]);
+        status.count_latencies(0, 3);
+        assert_eq!(shown(&status), [0, 1, 5, 6, 11]);
         status.reset();
-        assert_eq!(
-            status.latencies(),
-            Latencies {
-                min_ms: 0,
-                avg_ms: 0,
-                max_ms: 0
-            }
-        );
+        assert_eq!(shown(&status), [0; 5]);
     }
 }

@@ -60,6 +60,14 @@ pub trait Disk: Send + Sync {
     /// Whether the name is taken.
     fn exists(&self, path: &Path) -> bool;
 
+    /// When a file was changed last, wall milliseconds: for people to look at.
+    ///
+    /// # Errors
+    /// As [`Disk::open`]; a disk without a clock says that it has none.
+    fn modified_ms(&self, _path: &Path) -> io::Result<i64> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Takes a directory for this process alone, until what is returned is dropped. Nothing is written.
     ///
     /// # Errors

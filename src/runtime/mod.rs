@@ -8,6 +8,7 @@
 pub mod disk;
 pub mod machine;
 pub mod mem_disk;
+pub mod meter;
 pub mod os_disk;
 pub mod shutdown;
 pub mod stage;
@@ -16,6 +17,7 @@ pub mod time;
 
 pub use disk::{Disk, DiskFile};
 pub use mem_disk::MemDisk;
+pub use meter::{Meter, Metered, StageMeter};
 pub use os_disk::OsDisk;
 pub use shutdown::{ExitCode, Halt};
 pub use stage::{Address, Crew, Flow, Inbox, Member, Post, Runtime, Stage, Taken};

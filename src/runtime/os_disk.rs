@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::ErrorKind::{InvalidInput, Unsupported};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use super::disk::{Disk, DiskFile};
 
@@ -64,6 +65,13 @@ impl Disk for OsDisk {
 
     fn exists(&self, path: &Path) -> bool {
         path.exists()
+    }
+
+    fn modified_ms(&self, path: &Path) -> io::Result<i64> {
+        let changed = fs::metadata(path)?.modified()?;
+        Ok(changed
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |age| age.as_millis() as i64))
     }
 
     fn lock_dir(&self, dir: &Path) -> io::Result<Box<dyn Send>> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crossbeam_channel::TryRecvError;
 
+use super::meter::Metered;
 use super::shutdown::Halt;
 use super::time::Now;
 
@@ -113,13 +114,40 @@ impl<T: Send> Post<T> for crossbeam_channel::Sender<T> {
 #[derive(Debug)]
 pub struct Inbox<T> {
     pub(crate) receiver: crossbeam_channel::Receiver<T>,
+    pub(crate) metered: Option<Metered>,
+}
+
+/// A sender that counts what it sends.
+struct CountingSender<T> {
+    sender: crossbeam_channel::Sender<T>,
+    metered: Metered,
+}
+
+impl<T: Send> Post<T> for CountingSender<T> {
+    fn post(&self, letter: T) {
+        self.metered.meter.post(&*self.metered.clock);
+        self.sender.post(letter);
+    }
 }
 
 impl<T: Send + 'static> Inbox<T> {
     /// An inbox and its first address.
     pub fn new() -> (Address<T>, Inbox<T>) {
         let (sender, receiver) = crossbeam_channel::unbounded();
-        (Address::new(sender), Inbox { receiver })
+        let metered = None;
+        (Address::new(sender), Inbox { receiver, metered })
+    }
+
+    /// An inbox whose letters are measured.
+    pub fn metered(metered: Metered) -> (Address<T>, Inbox<T>) {
+        let (sender, receiver) = crossbeam_channel::unbounded();
+        metered.meter.forget();
+        let address = Address::new(CountingSender {
+            sender,
+            metered: metered.clone(),
+        });
+        let metered = Some(metered);
+        (address, Inbox { receiver, metered })
     }
 
     /// How many letters wait.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
 
+use super::meter::Metered;
 use super::shutdown::{ExitCode, Halt};
 use super::stage::{Crew, Flow, Inbox, Member, Runtime, Stage};
 use super::time::Clock;
@@ -70,19 +71,20 @@ impl Threads {
 impl Runtime for Threads {
     fn start<S: Stage>(&self, crew: &mut Crew, name: &str, inbox: Inbox<S::In>, stage: S) {
         let clock = Arc::clone(&self.clock);
-        self.spawn(crew, name, move || drive(&*clock, &inbox.receiver, stage));
+        self.spawn(crew, name, move || drive(&*clock, &inbox, stage));
     }
 }
 
 /// Feeds a stage until its inbox closes.
-fn drive<S: Stage>(clock: &dyn Clock, inbox: &Receiver<S::In>, mut stage: S) -> Result<(), Halt> {
+fn drive<S: Stage>(clock: &dyn Clock, inbox: &Inbox<S::In>, mut stage: S) -> Result<(), Halt> {
+    let Inbox { receiver, metered } = inbox;
     loop {
-        let flow = match inbox.try_recv() {
-            Ok(letter) => stage.step(clock.now(), letter),
+        let flow = match receiver.try_recv() {
+            Ok(letter) => step(clock, metered.as_ref(), &mut stage, letter),
             Err(TryRecvError::Disconnected) => return last_words(clock, stage),
             Err(TryRecvError::Empty) => match stage.quiet(clock.now()) {
-                Flow::Go => match wait(clock, inbox, &stage) {
-                    Ok(letter) => stage.step(clock.now(), letter),
+                Flow::Go => match wait(clock, receiver, &stage) {
+                    Ok(letter) => step(clock, metered.as_ref(), &mut stage, letter),
                     Err(RecvTimeoutError::Timeout) => Flow::Go,
                     Err(RecvTimeoutError::Disconnected) => return last_words(clock, stage),
                 },
@@ -95,6 +97,18 @@ fn drive<S: Stage>(clock: &dyn Clock, inbox: &Receiver<S::In>, mut stage: S) -> 
             Flow::Halt(halt) => return Err(halt),
         }
     }
+}
+
+/// Gives a letter to a stage, and measures how long it takes for it if that is wanted.
+fn step<S: Stage>(clock: &dyn Clock, metered: Option<&Metered>, stage: &mut S, letter: S::In) -> Flow {
+    let Some(Metered { meter, clock: fine }) = metered else {
+        return stage.step(clock.now(), letter);
+    };
+    let begun_us = fine.elapsed_us();
+    meter.take(begun_us);
+    let flow = stage.step(clock.now(), letter);
+    meter.work.count(fine.elapsed_us() - begun_us);
+    flow
 }
 
 /// Waits for a letter, or until the stage wants to be woken.

@@ -18,6 +18,11 @@ pub struct Now {
 pub trait Clock: Send + Sync {
     /// Reads both clocks.
     fn now(&self) -> Now;
+
+    /// Elapsed time in microseconds, from the same beginning: for measurements alone.
+    fn elapsed_us(&self) -> i64 {
+        self.now().elapsed_ms * 1_000
+    }
 }
 
 /// The clocks of the operating system.
@@ -49,6 +54,10 @@ impl Clock for OsClock {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |age| age.as_millis() as i64);
         Now { elapsed_ms, wall_ms }
+    }
+
+    fn elapsed_us(&self) -> i64 {
+        self.start.elapsed().as_micros() as i64 + 1_000_000
     }
 }
 

@@ -7,6 +7,7 @@ mod purge_task;
 pub mod replicated;
 mod signals;
 pub mod standalone;
+mod watchers;
 
 use crate::config::{Config, Source, SystemProperties};
 use crate::runtime::{ExitCode, Halt};

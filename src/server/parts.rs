@@ -13,12 +13,29 @@ use crate::config::{Config, EnsembleConfig};
 use crate::ensemble::{NewerTxns, Role};
 use crate::net::PortConfig;
 use crate::processors::{ContainerRules, SyncRules};
-use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
-use crate::storage::{Database, Dirs, LogOptions, StorageError};
+use crate::request::Status;
+use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
+use crate::storage::{Database, Dirs, LogOptions, Recovered, RecoveryOptions, StorageError, recover};
 
 use super::host::OsHost;
 use super::purge_task::PurgeTask;
 use super::signals;
+
+/// Reads the data back, and tells `status` what that took.
+pub(super) fn recover_measured(
+    disk: &dyn Disk,
+    dirs: &Dirs,
+    options: &RecoveryOptions,
+    clock: &dyn Clock,
+    status: &Status,
+) -> Result<Recovered, Halt> {
+    let begun_us = clock.elapsed_us();
+    let recovered = recover(disk, dirs, options).map_err(|error| unloadable(&error))?;
+    let summaries = &status.metrics.summaries;
+    summaries.db_init.count(clock.elapsed_us() - begun_us);
+    summaries.startup_txns.count(recovered.replayed as i64);
+    Ok(recovered)
+}
 
 /// What cannot be read at all is no damage: the directory is wrong, or its owner.
 pub(super) fn unloadable(error: &StorageError) -> Halt {

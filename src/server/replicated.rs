@@ -18,16 +18,17 @@ use crate::net::{ElectionConfig, Serves};
 use crate::quorum::peer_link::{Closer, report_late as report_names};
 use crate::quorum::{Ground, Heard, Mail, PeerLetter, PeerRules, QuorumPeer};
 use crate::request::{ClientLetter, Clients, Gate, Status};
-use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Inbox, Now, Runtime};
-use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError, recover};
+use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, Runtime};
+use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError};
 use crate::zab::{FastLeaderElection, Standing};
 
 use super::host::{BoundElection, Host};
 use super::logging;
 use super::parts::{
-    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, report_late,
-    say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
+    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, recover_measured,
+    report_late, say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
 };
+use super::watchers::{Shown, Watchers};
 
 /// Runs a server until a signal or a broken stage ends it.
 ///
@@ -39,7 +40,9 @@ pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     log::info!("Starting quorum peer");
     let (host, signals, halted) = begin()?;
     let server = start(config, ensemble, &host)?;
+    let watchers = Watchers::start(config, &host.threads, server.shown.clone());
     let ended = wait_for_the_end(&signals, &halted);
+    watchers.stop();
     server.stop();
     ended
 }
@@ -61,6 +64,7 @@ struct State {
     locks: Vec<Box<dyn Send>>,
     database: Arc<Database>,
     epochs: Epochs,
+    status: Arc<Status>,
 }
 
 /// A server at work.
@@ -74,13 +78,20 @@ pub struct Server {
     clients: Clients,
     loops: Crew,
     purge: Option<(Address<Infallible>, Crew)>,
+    shown: Shown,
     _locks: Vec<Box<dyn Send>>,
 }
 
-fn load(config: &Config, ensemble: &EnsembleConfig, disk: Arc<dyn Disk>) -> Result<State, Halt> {
+fn load(
+    config: &Config,
+    ensemble: &EnsembleConfig,
+    disk: Arc<dyn Disk>,
+    clock: &dyn Clock,
+) -> Result<State, Halt> {
     let (dirs, locks) = open_dirs(config, &*disk)?;
-    let recovered =
-        recover(&*disk, &dirs, &recovery_options(ensemble)).map_err(|error| unloadable(&error))?;
+    let status = Arc::new(Status::new());
+    let options = recovery_options(ensemble);
+    let recovered = recover_measured(&*disk, &dirs, &options, clock, &status)?;
     let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
     let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
     let database = Database::new(recovered.tree, recovered.committed).with_config(&ensemble.ensemble.text());
@@ -92,6 +103,7 @@ fn load(config: &Config, ensemble: &EnsembleConfig, disk: Arc<dyn Disk>) -> Resu
         locks,
         database,
         epochs,
+        status,
     })
 }
 
@@ -100,10 +112,10 @@ fn load(config: &Config, ensemble: &EnsembleConfig, disk: Arc<dyn Disk>) -> Resu
 /// # Errors
 /// Why it could not start.
 pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Result<Server, Halt> {
-    let state = load(config, ensemble, host.disk())?;
     let (runtime, clock) = (host.runtime(), host.clock());
+    let state = load(config, ensemble, host.disk(), &*clock)?;
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
-    let status = Arc::new(Status::new());
+    let status = Arc::clone(&state.status);
     let auth = Arc::new(auth_of(config));
     let serves = Serves {
         gate: Arc::clone(&gate),
@@ -116,18 +128,26 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let election_port = host.bind_election(election_config(config, ensemble, me));
     let election_port = election_port.map_err(|halt| with_my_id(config, ensemble, halt))?;
 
-    let (database, gate_kept) = (Arc::clone(&state.database), Arc::clone(&gate));
-    let (purge_disk, purge_dirs) = (Arc::clone(&state.disk), state.dirs.clone());
+    let database = Arc::clone(&state.database);
+    let shown = Shown {
+        gate,
+        status,
+        clients: clients.clone(),
+        auth,
+        disk: Arc::clone(&state.disk),
+        dirs: state.dirs.clone(),
+        client_port,
+    };
     let ground = Ground {
         rules: peer_rules(config, ensemble, clock.now(), client_port),
         database: state.database,
         disk: state.disk,
         dirs: state.dirs,
         epochs: state.epochs,
-        gate,
+        gate: Arc::clone(&shown.gate),
         clients: clients.clone(),
-        auth,
-        status,
+        auth: Arc::clone(&shown.auth),
+        status: Arc::clone(&shown.status),
         clock,
         port: host.quorum_port(quorum_port_rules(config, ensemble, me)),
     };
@@ -141,24 +161,22 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let mut loops = Crew::new();
     port.start(&mut loops);
     let mut peer_crew = Crew::new();
-    let name = format!(
-        "QuorumPeer[myid={}]/{}:{client_port}",
-        ensemble.my_id,
-        host_of(config)
-    );
+    let host_name = host_of(config);
+    let name = format!("QuorumPeer[myid={}]/{host_name}:{client_port}", ensemble.my_id);
     let stage = QuorumPeer::new(ground, runtime.clone(), peer.clone(), election, mail);
     runtime.start(&mut peer_crew, &name, inbox, stage);
     peer.post(PeerLetter::Begin);
     Ok(Server {
         database,
-        gate: gate_kept,
+        gate: Arc::clone(&shown.gate),
         peer,
         peer_crew,
         mail_crew,
         election_port,
         clients,
         loops,
-        purge: start_purge_task(config, runtime, purge_disk, purge_dirs),
+        purge: start_purge_task(config, runtime, Arc::clone(&shown.disk), shown.dirs.clone()),
+        shown,
         _locks: state.locks,
     })
 }

@@ -11,14 +11,15 @@ use crate::ensemble::NewerTxns;
 use crate::net::Serves;
 use crate::processors::{Chain, ChainParts, start_standalone};
 use crate::request::{ClientLetter, Clients, Gate, ServerState, Serving, Sessions, Status};
-use crate::runtime::{Address, Crew, Disk, ExitCode, Halt, Now};
-use crate::storage::{Database, Dirs, LogWriter, RecoveryOptions, recover};
+use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Now};
+use crate::storage::{Database, Dirs, LogWriter, RecoveryOptions};
 
 use super::host::Host;
 use super::parts::{
-    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, report_late,
-    say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
+    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, recover_measured,
+    report_late, say_who_can_read, start_purge_task, sync_rules, wait_for_the_end,
 };
+use super::watchers::{Shown, Watchers};
 
 /// Runs a server until a signal or a broken stage ends it.
 ///
@@ -28,7 +29,9 @@ pub fn run(config: &Config) -> Result<(), Halt> {
     log::info!("Starting server");
     let (host, signals, halted) = begin()?;
     let server = start(config, &host)?;
+    let watchers = Watchers::start(config, &host.threads, server.shown.clone());
     let ended = wait_for_the_end(&signals, &halted);
+    watchers.stop();
     server.stop();
     ended
 }
@@ -42,6 +45,7 @@ struct State {
     database: Arc<Database>,
     sessions: Arc<Sessions>,
     log: LogWriter,
+    status: Arc<Status>,
 }
 
 /// A server at work.
@@ -52,14 +56,15 @@ pub struct Server {
     chain: Chain,
     loops: Crew,
     purge: Option<(Address<Infallible>, Crew)>,
+    shown: Shown,
     _locks: Vec<Box<dyn Send>>,
 }
 
-fn load(config: &Config, disk: Arc<dyn Disk>, now: Now) -> Result<State, Halt> {
+fn load(config: &Config, disk: Arc<dyn Disk>, clock: &dyn Clock) -> Result<State, Halt> {
     let (dirs, locks) = open_dirs(config, &*disk)?;
-    let recovered =
-        recover(&*disk, &dirs, &RecoveryOptions::default()).map_err(|error| unloadable(&error))?;
-    let sessions = Arc::new(sessions_of(config, &recovered.tree, now));
+    let status = Arc::new(Status::new());
+    let recovered = recover_measured(&*disk, &dirs, &RecoveryOptions::default(), clock, &status)?;
+    let sessions = Arc::new(sessions_of(config, &recovered.tree, clock.now()));
     let log = LogWriter::open(
         Arc::clone(&disk),
         dirs.clone(),
@@ -75,6 +80,7 @@ fn load(config: &Config, disk: Arc<dyn Disk>, now: Now) -> Result<State, Halt> {
         database,
         sessions,
         log,
+        status,
     })
 }
 
@@ -91,9 +97,9 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         database,
         sessions,
         log,
-    } = load(config, host.disk(), clock.now())?;
+        status,
+    } = load(config, host.disk(), &*clock)?;
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
-    let status = Arc::new(Status::new());
     let auth = Arc::new(auth_of(config));
     let serves = Serves {
         gate: Arc::clone(&gate),
@@ -103,6 +109,15 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
     let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
     let clients = Clients::new(vec![letters]);
 
+    let shown = Shown {
+        gate: Arc::clone(&gate),
+        status: Arc::clone(&status),
+        clients: clients.clone(),
+        auth: Arc::clone(&auth),
+        disk: Arc::clone(&disk),
+        dirs: dirs.clone(),
+        client_port: port.port(),
+    };
     let sync_rules = sync_rules(config, clock.now());
     let parts = ChainParts {
         database: Arc::clone(&database),
@@ -139,6 +154,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         chain,
         loops,
         purge,
+        shown,
         _locks: locks,
     })
 }

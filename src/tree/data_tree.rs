@@ -172,6 +172,11 @@ impl DataTree {
         self.ephemerals.keys().copied()
     }
 
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.sessions.len()
+    }
+
     /// How many ephemerals there are.
     pub fn ephemerals_count(&self) -> usize {
         self.ephemerals.values().map(BTreeSet::len).sum()

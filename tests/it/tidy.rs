@@ -27,6 +27,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("clients", 5, &["tools", "config", "zab"]),
     ("processors", 5, &["tools", "config"]),
     ("quorum", 6, &["tools", "config", "clients"]),
+    ("admin", 6, &["tools", "config", "zab", "processors", "quorum"]),
     ("net", 7, &["tools", "config"]),
     ("server", 8, &["tools"]),
     ("args", 9, &[]),

@@ -60,6 +60,7 @@ impl Bench {
         };
         let mut round = Round {
             now: NOW,
+            now_us: NOW.elapsed_ms * 1_000,
             rules: &self.rules,
             hosting: self.serves.then_some(hosting),
             room: self.room,
@@ -86,7 +87,7 @@ impl Bench {
             xid,
             zxid,
             op,
-            received_ms: 5_000,
+            received_us: 5_000_000,
             frame: 0..0,
         };
         self.with(|cnxn, round| cnxn.on_reply(&entry, frame, round));

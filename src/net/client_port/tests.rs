@@ -61,14 +61,14 @@ impl Post<Vec<Request>> for Echo {
 }
 
 fn entry(conn: ConnId, outcome: Outcome, request: &Request) -> ReplyEntry {
-    let (xid, op, received_ms) = (request.xid, request.op, request.received_ms);
+    let (xid, op, received_us) = (request.xid, request.op, request.received_us);
     ReplyEntry {
         conn,
         outcome,
         xid,
         zxid: Zxid(5),
         op,
-        received_ms,
+        received_us,
         frame: 0..0,
     }
 }
