@@ -1,5 +1,6 @@
 //! One test binary for all that needs more than one room of the house, or the whole program.
 
+mod admin;
 mod better;
 #[path = "../checkers/mod.rs"]
 mod checkers;

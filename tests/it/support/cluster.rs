@@ -136,6 +136,13 @@ impl Cluster {
         }
     }
 
+    /// Adds lines to a server's zoo.cfg, for its next start.
+    pub fn add_lines(&mut self, number: usize, lines: &str) {
+        let path = self.home(number).join("zoo.cfg");
+        let text = fs::read_to_string(&path).expect("zoo.cfg");
+        fs::write(path, text + lines).expect("zoo.cfg");
+    }
+
     /// Starts those that do not run, and waits until all serve.
     pub fn start_all(&mut self) {
         let idle: Vec<usize> = self
