@@ -15,6 +15,9 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
 # The tools beside the server.
 SUITES+=(terminal.py files.py)
 
+# The way from Java and back, as the guide tells it.
+SUITES+=(migration.py)
+
 "$HERE/install.sh" || exit 1
 if [ -z "${OXKEEPER:-}" ]; then
     cargo build --release --manifest-path "$HERE/../../Cargo.toml" || exit 1
