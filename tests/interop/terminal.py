@@ -289,6 +289,27 @@ def below_another_root(server):
     assert other.exists("/app/x") and other.exists("/zookeeper/quota/app/x/zookeeper_limits")
 
 
+def what_later_versions_brought(server):
+    script = (
+        "addauth digest ann:secret\ncreate -e /mine 1\ncreate /tree 1\ncreate /tree/a 1\ncreate -t 60000 /tree/b 1\n"
+        "create -c /box\ncreate -c -e /no\ngetEphemerals\ngetEphemerals /tree\ngetAllChildrenNumber /tree\nwhoami\n"
+    )
+    done = once(server, ["-q"], script)
+    wanted = ["[/mine]", "[]", "2", "Auth scheme: User", "ip: 127.0.0.1", "digest: ann"]
+    assert done.stdout.splitlines() == wanted, done
+    assert "Created /tree/b\n" in done.stderr and "Created /box\n" in done.stderr, done
+    assert "do not go together" in done.stderr and done.returncode == 2, done
+
+
+def what_a_server_of_3_4_cannot(_):
+    with peers.Server("java", peers.temporary_directory("terminal")) as server:
+        done = once(server, ["-q"], "addauth digest ann:secret\nwhoami\ncreate -c /box\nls /\n")
+        assert done.stdout.splitlines() == [
+            "Auth scheme: User", "ip: 127.0.0.1", "digest: ann", "[zookeeper]"
+        ], done
+        assert "KeeperErrorCode = Unimplemented for /box" in done.stderr and done.returncode == 1, done
+
+
 def signals_end_the_session_in_order(server):
     other = wire.Client(server.port)
     for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
@@ -403,7 +424,8 @@ CASES = [
     completion_and_history, an_event_while_typing, ctrl_c_ctrl_d_and_another_width,
     nothing_hostile_reaches_the_terminal, a_plain_terminal, passwords_stay_out_of_the_history,
     a_server_that_comes_back, exit_codes, results_for_programs, below_another_root,
-    signals_end_the_session_in_order, a_session_that_is_lost,
+    what_later_versions_brought, what_a_server_of_3_4_cannot, signals_end_the_session_in_order,
+    a_session_that_is_lost,
 ]
 
 if __name__ == "__main__":

@@ -154,14 +154,14 @@ mod tests {
     #[test]
     fn the_first_word_is_a_command() {
         assert_eq!(texts("l"), (0, of(&["ls", "ls2", "listquota"])));
-        assert_eq!(texts("  getA"), (2, of(&["getAcl"])));
+        assert_eq!(texts("  getAc"), (2, of(&["getAcl"])));
         assert_eq!(texts("").1.len(), COMMANDS.len());
         assert_eq!(texts("help se").1, of(&["set", "setAcl", "setquota"]));
     }
 
     #[test]
     fn options_are_those_of_the_command() {
-        assert_eq!(texts("create -"), (7, of(&["-s", "-e"])));
+        assert_eq!(texts("create -"), (7, of(&["-s", "-e", "-c", "-t"])));
         assert_eq!(texts("ls -R").1, of(&["-R"]));
         assert_eq!(texts("nonsense -").1, of(&[]));
     }

@@ -197,10 +197,12 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "create",
-        usage: "[-s] [-e] path [data [acl]]",
+        usage: "[-s] [-e] [-c] [-t ttl] path [data [acl]]",
         flags: &[
             flag('s', "sequential: a number is added to the name"),
             flag('e', "ephemeral: ends with the session"),
+            flag('c', "container: goes after its last child (3.5)"),
+            with_value('t', "goes when unchanged for so many milliseconds (3.5)"),
         ],
         words: (1, 3),
         needs_session: true,
@@ -383,6 +385,24 @@ pub const COMMANDS: &[Spec] = &[
         needs_session: true,
         summary: "remove a node and all below it",
         run: write::delete_all,
+    },
+    Spec {
+        name: "getEphemerals",
+        usage: "[path]",
+        flags: &[],
+        words: (0, 1),
+        needs_session: true,
+        summary: "print the session's ephemerals, below a path or all (3.6)",
+        run: read::get_ephemerals,
+    },
+    Spec {
+        name: "getAllChildrenNumber",
+        usage: "path",
+        flags: &[],
+        words: (1, 1),
+        needs_session: true,
+        summary: "print how many nodes there are below one (3.6)",
+        run: read::count_below,
     },
     Spec {
         name: "whoami",

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
+use crate::proto::ErrorCode;
 use crate::tools::cli::failure::Failure;
 use crate::tools::cli::safe::safe_name;
 use crate::tools::cli::session::ConnectString;
@@ -37,13 +38,25 @@ pub fn add_auth(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
     shell.done()
 }
 
-/// `whoami`: what this session has said, since servers of 3.4 do not tell.
+/// `whoami`. Servers before 3.7 do not tell: then it is what this session has said.
 pub fn who_am_i(shell: &mut Shell, _: &Call) -> Result<(), Failure> {
-    let mut known: Vec<(String, String)> = Vec::new();
-    if let Some(local) = shell.keeper()?.shown().local {
-        known.push(("ip".to_owned(), local.ip().to_string()));
-    }
-    known.extend(shell.identities.iter().cloned());
+    let keeper = shell.keeper()?;
+    let known = match keeper.who_am_i() {
+        Err(Failure::Server {
+            code: ErrorCode::Unimplemented,
+            ..
+        }) => {
+            let local = keeper
+                .shown()
+                .local
+                .map(|local| ("ip".to_owned(), local.ip().to_string()));
+            local
+                .into_iter()
+                .chain(shell.identities.iter().cloned())
+                .collect()
+        }
+        outcome => outcome?,
+    };
     if shell.out.json {
         let list: Vec<_> = known
             .iter()

@@ -87,6 +87,25 @@ pub fn get_acl(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
     Ok(())
 }
 
+/// `getEphemerals`
+pub fn get_ephemerals(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
+    let path = call.words.first().map_or("/", String::as_str);
+    let paths = shell.keeper()?.ephemerals(path)?;
+    if shell.out.json {
+        return Ok(shell.out.value(&json!({"path": path, "ephemerals": paths}))?);
+    }
+    Ok(shell.out.line(&list_text(&paths))?)
+}
+
+/// `getAllChildrenNumber`
+pub fn count_below(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
+    let count = shell.keeper()?.count_below(call.word(0))?;
+    if shell.out.json {
+        return Ok(shell.out.value(&json!({"path": call.word(0), "nodes": count}))?);
+    }
+    Ok(shell.out.line(&count.to_string())?)
+}
+
 /// A stat as the whole result.
 pub fn report_stat(shell: &Shell, call: &Call, path: &str, stat: &Stat) -> Result<(), Failure> {
     if shell.out.json {

@@ -11,7 +11,7 @@ use crate::tools::cli::failure::Failure;
 use crate::tools::cli::safe::safe_name;
 use crate::tools::cli::session::{Keeper, Pending};
 use crate::tools::cli::shell::Shell;
-use crate::tools::cli::table::Call;
+use crate::tools::cli::table::{Call, number};
 use crate::tools::cli::tree_walk::TreeWalk;
 
 /// `create`
@@ -21,8 +21,25 @@ pub fn create(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
         None => Acl::open(),
     };
     let data = call.words.get(1).map(String::as_bytes);
-    let flags = i32::from(call.has('e')) | i32::from(call.has('s')) << 1;
-    let made = shell.keeper()?.create(call.word(0), data, &acl, flags)?;
+    let (ephemeral, sequential) = (call.has('e'), call.has('s'));
+    let (keeper, path) = (shell.keeper()?, call.word(0));
+    let made = match (call.has('c'), call.value('t')) {
+        (false, None) => keeper.create(
+            path,
+            data,
+            &acl,
+            i32::from(ephemeral) | i32::from(sequential) << 1,
+        )?,
+        (true, None) if !ephemeral && !sequential => keeper.create_container(path, data, &acl)?,
+        (false, Some(ttl_ms)) if !ephemeral => {
+            keeper.create_for(path, data, &acl, sequential, number(ttl_ms)?)?
+        }
+        _ => {
+            return Err(Failure::Usage(
+                "create: these options do not go together".to_owned(),
+            ));
+        }
+    };
     if shell.out.json {
         return Ok(shell.out.value(&json!({"created": made}))?);
     }

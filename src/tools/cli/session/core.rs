@@ -290,7 +290,7 @@ impl SessionCore {
         self.heard_ms = now_ms;
         let outcome = match self.phase {
             Phase::Greeting { .. } => self.greeted(now_ms, frame),
-            Phase::Up => self.incoming(frame),
+            Phase::Up => self.incoming(now_ms, frame),
             _ => Ok(()),
         };
         if let Err(malformed) = outcome {
@@ -378,7 +378,7 @@ impl SessionCore {
         Ok(())
     }
 
-    fn incoming(&mut self, frame: &[u8]) -> Result<(), Malformed> {
+    fn incoming(&mut self, now_ms: i64, frame: &[u8]) -> Result<(), Malformed> {
         let mut reader = Reader::new(frame);
         let ReplyHeader { xid, zxid, error } = ReplyHeader::decode(&mut reader)?;
         match xid {
@@ -387,18 +387,21 @@ impl SessionCore {
             Xid::AUTH => self.auth_answered(xid, zxid, error),
             _ => {
                 let body = reader.rest().to_vec();
-                self.answered(Reply {
-                    xid,
-                    zxid,
-                    error,
-                    body,
-                })?;
+                self.answered(
+                    now_ms,
+                    Reply {
+                        xid,
+                        zxid,
+                        error,
+                        body,
+                    },
+                )?;
             }
         }
         Ok(())
     }
 
-    fn answered(&mut self, reply: Reply) -> Result<(), Malformed> {
+    fn answered(&mut self, now_ms: i64, reply: Reply) -> Result<(), Malformed> {
         if self.sent.front().is_none_or(|(xid, _)| *xid != reply.xid) {
             return Err(Malformed::Unknown {
                 what: "request number of an answer",
@@ -415,7 +418,12 @@ impl SessionCore {
         if let Some(path) = &ask.watch {
             self.watches.register(kind_of(ask.op), path, reply.error);
         }
+        let unimplemented = reply.error == ErrorCode::Unimplemented;
         self.actions.push(Action::Answer(ask.ticket, Ok(reply)));
+        if unimplemented && self.sent.is_empty() {
+            // A server of 3.4 closes behind this answer, and what was sent meanwhile would be lost.
+            self.break_off(now_ms, "the server does not know the operation");
+        }
         if ask.op == OpCode::CloseSession {
             self.actions.push(Action::HangUp);
             self.end(State::Closed, &Lost::Closed);

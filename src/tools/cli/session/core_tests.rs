@@ -207,6 +207,22 @@ fn an_identity_given_before_the_connection_is_answered_by_the_server() {
 }
 
 #[test]
+fn behind_an_operation_that_is_not_known_the_connection_is_made_anew() {
+    let mut core = up(1);
+    core.ask(1, ask(1, OpCode::WhoAmI, None));
+    core.take_actions();
+    core.frame(2, &reply(1, 5, ErrorCode::Unimplemented));
+    let actions = core.take_actions();
+    assert!(matches!(&actions[0], Action::Answer(1, Ok(_))));
+    assert_eq!(
+        (&actions[1], actions.last()),
+        (&Action::HangUp, Some(&Action::Dial(0)))
+    );
+    core.ask(3, ask(2, OpCode::Create, None));
+    assert_eq!(core.take_actions(), [], "it waits for the new connection");
+}
+
+#[test]
 fn pings_keep_the_session_and_silence_ends_the_connection() {
     let mut core = up(2);
     assert_eq!(core.wake_at_ms(), Some(2_000));

@@ -11,9 +11,11 @@ use super::address::ConnectString;
 use super::core::{Lost, SessionConfig, State, WatchedEvent};
 use super::link::{Link, Outcome, Shown};
 use crate::proto::requests::{
-    CreateRequest, PathOnly, PathVersion, PathWatch, SetAclRequest, SetDataRequest,
+    CreateRequest, CreateTtlRequest, GetEphemeralsRequest, PathOnly, PathVersion, PathWatch, SetAclRequest,
+    SetDataRequest,
 };
-use crate::proto::{Acl, Encode, ErrorCode, OpCode, Stat};
+use crate::proto::responses::ClientInfo;
+use crate::proto::{Acl, Decode, Encode, ErrorCode, OpCode, Reader, Stat};
 use crate::tools::cli::failure::Failure;
 use crate::tools::client::Reply;
 use crate::tree::path;
@@ -85,7 +87,7 @@ impl Keeper {
         &self.address.chroot
     }
 
-    /// Makes a node; gives its path. Flags: 1 ephemeral, 2 sequential.
+    /// Makes a node that stays or is ephemeral; gives its path. Flags: 1 ephemeral, 2 sequential.
     ///
     /// # Errors
     /// [`Failure`], as of all operations.
@@ -96,31 +98,95 @@ impl Keeper {
         acl: &[Acl],
         flags: i32,
     ) -> Result<String, Failure> {
-        // The number of a sequential node makes a name of a trailing slash.
-        let whole = if flags & 2 != 0 {
-            format!("{path}1")
-        } else {
-            path.to_owned()
-        };
-        path::validate(&whole).map_err(|why| Failure::path(&whole, why))?;
-        if acl.is_empty() {
-            return Err(Failure::Server {
-                code: ErrorCode::InvalidAcl,
-                path: None,
-            });
-        }
         let request = CreateRequest {
-            path: self.address.to_server(path).into(),
+            path: self.new_path(path, acl, flags == 2 || flags == 3)?.into(),
             data,
             acl: acl.to_vec(),
             flags,
         };
-        let reply = self.write(OpCode::Create, path, &request)?;
-        let made: String = reply
+        self.created(OpCode::Create, path, &request)
+    }
+
+    /// Makes a node that goes when its last child has gone. A server of 3.4 says Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`].
+    pub fn create_container(&self, path: &str, data: Option<&[u8]>, acl: &[Acl]) -> Result<String, Failure> {
+        let request = CreateRequest {
+            path: self.new_path(path, acl, false)?.into(),
+            data,
+            acl: acl.to_vec(),
+            flags: 4,
+        };
+        self.created(OpCode::CreateContainer, path, &request)
+    }
+
+    /// Makes a node that goes when it was not changed for so long. A server of 3.4 says Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`].
+    pub fn create_for(
+        &self,
+        path: &str,
+        data: Option<&[u8]>,
+        acl: &[Acl],
+        sequential: bool,
+        ttl_ms: i64,
+    ) -> Result<String, Failure> {
+        let request = CreateTtlRequest {
+            path: self.new_path(path, acl, sequential)?.into(),
+            data,
+            acl: acl.to_vec(),
+            flags: if sequential { 6 } else { 5 },
+            ttl_ms,
+        };
+        self.created(OpCode::CreateTtl, path, &request)
+    }
+
+    /// As whom the server knows this connection: schemes and users. A server before 3.7 says Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`].
+    pub fn who_am_i(&self) -> Result<Vec<(String, String)>, Failure> {
+        let reply = self.repeat(|| self.begin(OpCode::WhoAmI, "", &Nothing, None))?;
+        let list = reply
+            .record::<Vec<ClientInfo<'_>>>()
+            .map_err(Failure::Malformed)?;
+        let list = list.map_err(|code| Failure::Server { code, path: None })?;
+        let pair = |info: ClientInfo<'_>| (info.scheme.into_owned(), info.user.into_owned());
+        Ok(list.into_iter().map(pair).collect())
+    }
+
+    /// The session's ephemerals below a path, sorted. A server before 3.6 says Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`].
+    pub fn ephemerals(&self, path: &str) -> Result<Vec<String>, Failure> {
+        let prefix = self.checked(path)?;
+        let request = GetEphemeralsRequest {
+            prefix: Some(prefix.into()),
+        };
+        let reply = self.repeat(|| self.begin(OpCode::GetEphemerals, path, &request, None))?;
+        let list = reply.record::<Vec<String>>().map_err(Failure::Malformed)?;
+        let list = list.map_err(|code| Failure::server(code, path))?;
+        let mut paths: Vec<String> = list.iter().map(|path| self.address.to_user(path)).collect();
+        paths.sort_unstable();
+        Ok(paths)
+    }
+
+    /// How many nodes there are below one. A server before 3.6 says Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`].
+    pub fn count_below(&self, path: &str) -> Result<i32, Failure> {
+        let request = PathOnly {
+            path: self.checked(path)?.into(),
+        };
+        let reply = self.repeat(|| self.begin(OpCode::GetAllChildrenNumber, path, &request, None))?;
+        reply
             .record()
             .map_err(Failure::Malformed)?
-            .map_err(|code| Failure::server(code, path))?;
-        Ok(self.address.to_user(&made))
+            .map_err(|code| Failure::server(code, path))
     }
 
     /// Removes a node.
@@ -320,6 +386,32 @@ impl Keeper {
         reply.outcome().map_err(|code| Failure::server(code, &path))
     }
 
+    /// What Java's client checks before it asks for a node.
+    fn new_path(&self, path: &str, acl: &[Acl], sequential: bool) -> Result<String, Failure> {
+        // The number of a sequential node makes a name of a trailing slash.
+        let whole = if sequential {
+            format!("{path}1")
+        } else {
+            path.to_owned()
+        };
+        path::validate(&whole).map_err(|why| Failure::path(&whole, why))?;
+        match acl {
+            [] => Err(Failure::Server {
+                code: ErrorCode::InvalidAcl,
+                path: None,
+            }),
+            _ => Ok(self.address.to_server(path)),
+        }
+    }
+
+    fn created(&self, op: OpCode, path: &str, request: &impl Encode) -> Result<String, Failure> {
+        let reply = self.write(op, path, request)?;
+        reply.outcome().map_err(|code| Failure::server(code, path))?;
+        // Behind the path, newer operations tell the stat.
+        let made = String::decode(&mut Reader::new(&reply.body)).map_err(Failure::Malformed)?;
+        Ok(self.address.to_user(&made))
+    }
+
     fn read(&self, op: OpCode, path: &str, watch: bool) -> Result<Reply, Failure> {
         let on_server = self.checked(path)?;
         let request = PathWatch {
@@ -376,6 +468,13 @@ fn children_of(reply: &Reply, path: &str) -> Result<(Vec<String>, Stat), Failure
     let (mut names, stat) = pair.map_err(|code| Failure::server(code, path))?;
     names.sort_unstable();
     Ok((names, stat))
+}
+
+/// The record of a request that has none.
+struct Nothing;
+
+impl Encode for Nothing {
+    fn encode(&self, _: &mut Vec<u8>) {}
 }
 
 /// How often a read is asked.
