@@ -2,7 +2,7 @@
 # Proves that the history check (tests/it/history/) notices what it is there for: builds the servers with faults that
 # are switched on one by one, and expects a broken promise each time. Prints a table.
 #
-#   scripts/prove-checkers.sh                     all faults, up to 3 seeds of 60 s each
+#   scripts/prove-checkers.sh                     all faults that show in real processes, up to 3 seeds of 60 s each
 #   scripts/prove-checkers.sh -s 120 -n 5         longer, more seeds
 #   scripts/prove-checkers.sh WatchLost           some of them
 set -euo pipefail
@@ -22,7 +22,10 @@ shift $((OPTIND - 1))
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/seeded-faults"
 faults=("$@")
 if [ ${#faults[@]} -eq 0 ]; then
-    mapfile -t faults < <(sed -n '/pub const ALL/,/];/s/^ *SeededFault::\(.*\),$/\1/p' src/seeded_fault.rs)
+    # The first needs a loss of power within a millisecond; our snapshots hold nothing undecided that the second
+    # could keep. Both are for simulations.
+    mapfile -t faults < <(sed -n '/pub const ALL/,/];/s/^ *SeededFault::\(.*\),$/\1/p' src/seeded_fault.rs |
+        grep -vx -e AckNewLeaderBeforeSync -e KeepNewerSnapshots)
 fi
 cargo test --features seeded-faults --locked --test it --no-run
 
