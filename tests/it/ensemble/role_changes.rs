@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use super::create_soon;
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, Layout};
 use crate::support::{LONG, wait_until};
 
 /// What a process holds: threads by their (cut) names, open files by their kinds; how many of each.
@@ -17,22 +17,16 @@ const STAYS: usize = 2;
 
 #[test]
 fn many_role_changes_leave_nothing_behind() {
-    let wanted = std::env::var("OXKEEPER_ROLE_CHANGES").map_or(20, |text| text.parse().expect("a number"));
+    let wanted = wanted();
     let mut cluster = Cluster::start(3, 0);
-    let mut first_seen: BTreeMap<String, Belongings> = BTreeMap::new();
+    let mut first_seen = FirstSeen::new();
     let mut round = 0;
-    while roles(&cluster) < wanted + WARM_UP {
+    while roles(&cluster, STAYS) < wanted + WARM_UP {
         change_role(&mut cluster);
         round += 1;
         create_soon(&cluster, STAYS, &format!("/round-{round}"));
-        let mode = cluster.mode(STAYS).expect("a role");
-        if roles(&cluster) <= WARM_UP {
-            continue;
-        }
-        match first_seen.get(&mode) {
-            None => drop(first_seen.insert(mode, settled_belongings(&cluster))),
-            // What is about to end has time for it.
-            Some(before) => wait_for(&cluster, before, &mode, round),
+        if roles(&cluster, STAYS) > WARM_UP {
+            compare(&cluster, STAYS, &mut first_seen);
         }
     }
     assert_eq!(first_seen.len(), 2, "it has led and followed: {first_seen:?}");
@@ -45,12 +39,61 @@ fn many_role_changes_leave_nothing_behind() {
         round
     );
     assert!(!cluster.log(STAYS).contains("has not ended in time"));
-    println!("{} roles in {round} rounds; {first_seen:#?}", roles(&cluster));
+    println!(
+        "{} roles in {round} rounds; {first_seen:#?}",
+        roles(&cluster, STAYS)
+    );
+}
+
+/// Here leaders end with all their learners connected, and nobody is killed.
+#[test]
+fn epochs_that_are_used_up_leave_nothing_behind() {
+    let wanted = wanted();
+    let mut cluster = Cluster::lay_out(&Layout {
+        count: 3,
+        // 15 transactions in each epoch.
+        lines: &["testingonly.initialZxid=4294967280"],
+        ..Layout::default()
+    });
+    cluster.start_all();
+    let mut first_seen = FirstSeen::new();
+    let mut writes = 0;
+    while roles(&cluster, 3) < wanted + WARM_UP {
+        let before = roles(&cluster, 3);
+        while roles(&cluster, 3) == before {
+            writes += 1;
+            create_soon(&cluster, 3, &format!("/write-{writes}"));
+        }
+        // All of them have a log again in their new roles.
+        writes += 1;
+        create_soon(&cluster, 3, &format!("/write-{writes}"));
+        cluster.same_trees();
+        for number in (1..=3).filter(|&number| roles(&cluster, number) > WARM_UP) {
+            compare(&cluster, number, &mut first_seen);
+        }
+    }
+    println!("{} roles, {writes} writes", roles(&cluster, 3));
+}
+
+fn wanted() -> usize {
+    std::env::var("OXKEEPER_ROLE_CHANGES").map_or(20, |text| text.parse().expect("a number"))
+}
+
+/// What each server held when it was first looked at in each role.
+type FirstSeen = BTreeMap<(usize, String), Belongings>;
+
+/// A server holds what it held before in the same role. What is about to end has time for it.
+fn compare(cluster: &Cluster, number: usize, first_seen: &mut FirstSeen) {
+    let mode = cluster.mode(number).expect("a role");
+    match first_seen.get(&(number, mode.clone())) {
+        None => drop(first_seen.insert((number, mode), settled_belongings(cluster, number))),
+        Some(before) => wait_for(cluster, number, before, &mode),
+    }
 }
 
 /// Takes the leader away, or the leader's quorum.
 fn change_role(cluster: &mut Cluster) {
-    let before = roles(cluster);
+    let before = roles(cluster, STAYS);
     let leader = cluster.leader();
     if leader == STAYS {
         [1, 3].into_iter().for_each(|number| cluster.kill(number));
@@ -60,25 +103,25 @@ fn change_role(cluster: &mut Cluster) {
         cluster.kill(leader);
         cluster.wait_until_serving(4 - leader);
         wait_until("the next role", LONG, || {
-            roles(cluster) > before && cluster.mode(STAYS).is_some()
+            roles(cluster, STAYS) > before && cluster.mode(STAYS).is_some()
         });
         cluster.spawn_these(&[leader]);
     }
     (1..=3).for_each(|number| cluster.wait_until_serving(number));
-    wait_until("a new role", LONG, || roles(cluster) > before);
+    wait_until("a new role", LONG, || roles(cluster, STAYS) > before);
 }
 
 /// How many roles the server has had.
-fn roles(cluster: &Cluster) -> usize {
-    cluster.log(STAYS).matches("LEADER ELECTION TOOK").count()
+fn roles(cluster: &Cluster, number: usize) -> usize {
+    cluster.log(number).matches("LEADER ELECTION TOOK").count()
 }
 
 /// What it holds once that does not change any more.
-fn settled_belongings(cluster: &Cluster) -> Belongings {
+fn settled_belongings(cluster: &Cluster, number: usize) -> Belongings {
     let mut last = Belongings::new();
     let mut same = 0;
     wait_until("calm", LONG, || {
-        let now = belongings(cluster);
+        let now = belongings(cluster, number);
         same = if now == last { same + 1 } else { 0 };
         last = now;
         same == 20
@@ -86,20 +129,20 @@ fn settled_belongings(cluster: &Cluster) -> Belongings {
     last
 }
 
-fn wait_for(cluster: &Cluster, before: &Belongings, mode: &str, round: usize) {
+fn wait_for(cluster: &Cluster, number: usize, before: &Belongings, mode: &str) {
     let mut now = Belongings::new();
     for _ in 0..1_000 {
-        now = belongings(cluster);
+        now = belongings(cluster, number);
         if now == *before {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    panic!("as {mode} in round {round} it holds {now:#?}\ninstead of {before:#?}");
+    panic!("as {mode} server {number} holds {now:#?}\ninstead of {before:#?}");
 }
 
-fn belongings(cluster: &Cluster) -> Belongings {
-    let process = format!("/proc/{}", cluster.pid(STAYS));
+fn belongings(cluster: &Cluster, number: usize) -> Belongings {
+    let process = format!("/proc/{}", cluster.pid(number));
     let mut found = Belongings::new();
     for task in fs::read_dir(format!("{process}/task"))
         .expect("the threads")
