@@ -160,6 +160,18 @@ fn a_synced_read_misses_nothing_that_was_answered() {
 }
 
 #[test]
+fn a_sync_at_a_leader_that_does_not_know_of_the_next_may_miss_its_writes() {
+    let epoch = |epoch: i64, counter| (epoch << 32) + counter;
+    let mut script = Script::new();
+    script.call(0, 1, set("a"), epoch(1, 1), was_set(epoch(1, 1), 1));
+    script.call(0, 2, set("b"), epoch(2, 1), was_set(epoch(2, 1), 2));
+    script.call(1, 3, synced_get("/r"), epoch(1, 1), got(epoch(1, 1), 1, "a"));
+    assert_eq!(script.promises(), [""; 0]);
+    script.call(2, 4, synced_get("/r"), epoch(2, 1), got(epoch(1, 1), 1, "a"));
+    assert_eq!(script.promises(), ["a read after a sync shows the last write"]);
+}
+
+#[test]
 fn an_unanswered_write_may_come_at_any_time_but_not_before_its_question() {
     let mut script = Script::new();
     script.invoke(0, 1, set("late"));
