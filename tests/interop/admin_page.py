@@ -67,9 +67,10 @@ class Ensemble:
             self.servers[n].start(wait=False)
         for server in self.servers.values():
             server.wait_serving()
-        self.client = wire.Client(self.servers[1].port)
+        client = wire.Client(self.servers[1].port)
         for path, size in (("/config", 10), ("/config/app", 20_000), ("/queue", 0), ("/queue/item-1", 3_000)):
-            self.client.create(path, b"x" * size)
+            client.create(path, b"x" * size)
+        client.close()
 
     def leader(self):
         modes = {n: self.mode(n) for n in self.servers}
@@ -132,6 +133,8 @@ class Page:
 def a_healthy_ensemble_is_shown_in_any_width_and_light(browser, ensemble, shots):
     for name, size, scheme in (("wide-light", WIDE, "light"), ("wide-dark", WIDE, "dark"), ("narrow-light", NARROW, "light"),
                                ("narrow-dark", NARROW, "dark")):
+        # It says nothing more, so its session ends after a while.
+        client = wire.Client(ensemble.servers[1].port)
         with Page(browser, ensemble, 1, size, scheme) as page:
             page.news("Healthy: 3 of 3 voters serve")
             assert page.page.locator("#members tr").count() == 3
@@ -142,6 +145,7 @@ def a_healthy_ensemble_is_shown_in_any_width_and_light(browser, ensemble, shots)
             assert (back == "rgb(245, 246, 248)") == (scheme == "light"), back
             page.shoot(shots, f"healthy-{name}")
             page.is_sound()
+        client.close()
 
 
 def the_keyboard_is_enough(browser, ensemble, shots):
