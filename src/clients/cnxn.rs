@@ -384,8 +384,10 @@ impl Cnxn {
     /// A four-letter word. What follows it is ignored, but for the mask of `stmk`.
     fn take_word(&mut self, word: Word, rest: &[u8], round: &mut Round<'_>) -> usize {
         let allowed = round.rules.words.allows(word);
-        let mask = rest.first_chunk::<8>().copied().map(i64::from_be_bytes);
-        if word == Word::SetTraceMask && allowed && mask.is_none() {
+        let takes_mask = word == Word::SetTraceMask && allowed;
+        let mask = rest.first_chunk::<8>().filter(|_| takes_mask);
+        let mask = mask.copied().map(i64::from_be_bytes);
+        if takes_mask && mask.is_none() {
             return 0;
         }
         self.count_received(round);

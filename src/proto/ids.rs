@@ -76,8 +76,13 @@ impl Zxid {
 
     /// The number that follows in the same epoch.
     pub fn next(self) -> Zxid {
-        Zxid(self.0 + 1)
+        Zxid(self.0.wrapping_add(1))
     }
+}
+
+impl Epoch {
+    /// The last one that can be: an epoch is the upper half of a zxid, which has a sign.
+    pub const LAST: Epoch = Epoch(0x7fff_ffff);
 }
 
 impl Xid {

@@ -166,7 +166,13 @@ impl Reading<'_> {
     /// Each part has its own outcome.
     fn multi_read(&self, body: &[u8], out: &mut Vec<u8>) -> Result<(), ErrorCode> {
         let ops = decode_reads(&mut Reader::new(body)).map_err(unreadable)?;
+        let begin = out.len();
         for op in ops {
+            // A node that is named ten thousand times in one request would be ten thousand times in one answer.
+            if out.len() - begin > MOST_MULTI_READ_BYTES {
+                log::warn!("A multiRead asks for more than {MOST_MULTI_READ_BYTES} bytes: refused");
+                return Err(ErrorCode::MarshallingError);
+            }
             match op {
                 MultiReadOp::GetChildren(request) => {
                     let request = PathWatch {
@@ -253,5 +259,73 @@ fn without_secret(entry: &Acl) -> Acl {
             id: Id::new("digest", format!("{user}:x")),
         },
         _ => entry.clone(),
+    }
+}
+
+/// So much may be answered to one multiRead. No client takes more in one frame as it comes (`jute.maxbuffer`).
+const MOST_MULTI_READ_BYTES: usize = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::multi::MultiHeader;
+    use crate::proto::txn::{CreateTxn, Txn, TxnHeader};
+    use crate::proto::{Xid, Zxid};
+    use crate::storage::CommittedLog;
+
+    fn reads_of(path: &str, count: usize) -> Vec<u8> {
+        let mut body = Vec::new();
+        let header = |op, done| MultiHeader { op, done, error: -1 };
+        for _ in 0..count {
+            header(OpCode::GetData.number(), false).encode(&mut body);
+            PathWatch {
+                path: path.into(),
+                watch: false,
+            }
+            .encode(&mut body);
+        }
+        header(-1, true).encode(&mut body);
+        body
+    }
+
+    #[test]
+    fn a_multi_read_does_not_make_a_small_request_a_huge_answer() {
+        let mut tree = DataTree::new();
+        let data = vec![7; 1 << 20];
+        let create = Txn::Create(CreateTxn {
+            path: "/large".into(),
+            data: Some(&data),
+            acl: None,
+            ephemeral: false,
+            parent_cversion: -1,
+        });
+        let header = TxnHeader {
+            session: SessionId(7),
+            cxid: Xid(1),
+            zxid: Zxid(1),
+            time_ms: 9,
+            op: OpCode::Create.number(),
+        };
+        tree.apply(&header, &create, None);
+        let database = Database::new(DataTree::new(), CommittedLog::new(1));
+        let auth = Auth::default();
+        let reading = Reading {
+            tree: &tree,
+            database: &database,
+            auth: &auth,
+            identities: &[],
+            conn: ConnId(1),
+            session: SessionId(7),
+        };
+        let mut out = Vec::new();
+        assert_eq!(
+            reading.answer(OpCode::MultiRead, &reads_of("/large", 15), &mut out),
+            Ok(())
+        );
+        assert!(out.len() > 15 << 20);
+        out.clear();
+        let refused = reading.answer(OpCode::MultiRead, &reads_of("/large", 10_000), &mut out);
+        assert_eq!(refused, Err(ErrorCode::MarshallingError));
+        assert!(out.len() < 19 << 20);
     }
 }

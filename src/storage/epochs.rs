@@ -161,9 +161,9 @@ impl Epochs {
             .read_to_end(&mut bytes)
             .at("read", &path)?;
         let text = String::from_utf8_lossy(&bytes);
-        match text.trim().parse() {
-            Ok(number) => Ok(Some(Epoch(number))),
-            Err(_) => Err(StorageError::BadEpoch {
+        match text.trim().parse().ok().map(Epoch) {
+            Some(epoch @ Epoch(0..)) if epoch <= Epoch::LAST => Ok(Some(epoch)),
+            _ => Err(StorageError::BadEpoch {
                 path,
                 text: text.into_owned(),
             }),
@@ -230,12 +230,14 @@ mod tests {
         disk.put(&dirs(&disk).snapshot.join(ACCEPTED_FILE), b"5\r\n");
         let epochs = open(&disk, Zxid(0)).expect("epochs");
         assert_eq!((epochs.accepted(), epochs.current()), (Epoch(5), Epoch(2)));
-        disk.put(&dirs(&disk).snapshot.join(CURRENT_FILE), b"two");
-        let error = open(&disk, Zxid(0)).err().expect("no number").to_string();
-        assert!(
-            error.contains("/data/version-2/currentEpoch") && error.contains("two"),
-            "{error}"
-        );
+        for text in ["two", "-1", "2147483648", "9223372036854775807"] {
+            disk.put(&dirs(&disk).snapshot.join(CURRENT_FILE), text.as_bytes());
+            let error = open(&disk, Zxid(0)).err().expect("no epoch").to_string();
+            assert!(
+                error.contains("/data/version-2/currentEpoch") && error.contains(text),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ pub enum StorageError {
         /// The last transaction at or below that which can be loaded.
         reached: Zxid,
     },
-    /// An epoch file that holds no number.
+    /// An epoch file that holds no number, or one that no epoch has.
     #[error("{path} should hold an epoch as a decimal number, but holds {text:?}")]
     BadEpoch {
         /// The file.

@@ -67,6 +67,14 @@ pub enum HangUp {
     /// It speaks the protocol of before 3.4, which 3.4.14 still took for upgrades from there.
     #[error("sid {0} is a server of before ZooKeeper 3.4: upgrade it to 3.4 first")]
     TooOld(Sid),
+    /// It has accepted an epoch behind which there is none: its acceptedEpoch is wrong, or it is no server of ours.
+    #[error("sid {sid} has accepted epoch {accepted}, which leaves none for a leader")]
+    NoEpochLeft {
+        /// Who.
+        sid: Sid,
+        /// What it says it has accepted.
+        accepted: Epoch,
+    },
     /// A payload is none.
     #[error("a packet of type {0} cannot be read: {1}")]
     Malformed(PacketType, Malformed),
@@ -217,7 +225,12 @@ impl LearnerHandler {
         if version < PROTOCOL_VERSION {
             return Err(HangUp::TooOld(self.sid));
         }
-        Ok(Heard::Info(packet.zxid.epoch(), newer_txns))
+        let accepted = packet.zxid.epoch();
+        if accepted >= Epoch::LAST {
+            let sid = self.sid;
+            return Err(HangUp::NoEpochLeft { sid, accepted });
+        }
+        Ok(Heard::Info(accepted, newer_txns))
     }
 
     fn hear_new_leader_ack(&mut self, packet: &QuorumPacket, beginning: Zxid) -> Result<Heard, HangUp> {
@@ -306,6 +319,13 @@ mod tests {
         let mut nobody = handler(Phase::Info);
         let info = QuorumPacket::plain(PacketType::FollowerInfo, zxid(4, 7));
         assert_eq!(hear(&mut nobody, info), Err(HangUp::TooOld(Sid(-1))));
+        let mut last = handler(Phase::Info);
+        let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch::LAST, Sid(3), false);
+        let error = hear(&mut last, info).expect_err("no epoch is left");
+        assert_eq!(
+            error.to_string(),
+            "sid 3 has accepted epoch 0x7fffffff, which leaves none for a leader"
+        );
         let error = hear(&mut handler(Phase::Info), ack(zxid(4, 1))).expect_err("an ACK");
         assert_eq!(error.to_string(), "ACK is not FOLLOWERINFO or OBSERVERINFO!");
     }
