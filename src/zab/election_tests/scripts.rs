@@ -13,9 +13,10 @@
 //! > established 3 2         server 3 has established epoch 2
 //! ```
 
-use std::path::Path;
-
 use super::*;
+
+#[path = "../../../tests/golden/runner.rs"]
+mod runner;
 
 #[derive(Default)]
 struct Script {
@@ -95,42 +96,11 @@ impl Script {
     }
 }
 
-/// The script with what it makes happen now.
-fn play(text: &str) -> String {
-    let mut script = Script::default();
-    let mut result = String::new();
-    for line in text.lines() {
-        let is_command = line.starts_with('>');
-        if is_command || line.starts_with('#') || line.is_empty() {
-            result += line;
-            result += "\n";
-        }
-        if let Some(command) = line.strip_prefix('>') {
-            script.obey(command);
-            for seen in script.hall.iter_mut().flat_map(|hall| hall.seen.drain(..)) {
-                result += &seen;
-                result += "\n";
-            }
-        }
-    }
-    result
-}
-
 #[test]
 fn elections_go_as_the_scripts_say() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts/election");
-    let rewrite = std::env::var_os("REWRITE_SCRIPTS").is_some();
-    let mut count = 0;
-    for entry in std::fs::read_dir(&dir).expect("the scripts") {
-        let path = entry.expect("an entry").path();
-        let text = std::fs::read_to_string(&path).expect("a script");
-        let played = play(&text);
-        if rewrite {
-            std::fs::write(&path, &played).expect("the script");
-        } else {
-            assert_eq!(played, text, "{}", path.display());
-        }
-        count += 1;
-    }
-    assert!(count >= 8, "{count} scripts");
+    runner::play_all("election", 8, Script::default, |script, command| {
+        script.obey(command);
+        let seen = script.hall.iter_mut().flat_map(|hall| hall.seen.drain(..));
+        seen.collect()
+    });
 }
