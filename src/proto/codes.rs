@@ -363,4 +363,47 @@ mod tests {
         assert_eq!(EventType::of(4), Some(EventType::NodeChildrenChanged));
         assert_eq!(KeeperState::SyncConnected.number(), 3);
     }
+
+    /// The second spelling of what the protocol fixes. (ZooDefs.OpCode of 3.4.14, and of 3.9 from `Create2` on)
+    #[test]
+    fn operations_have_the_numbers_of_the_protocol() {
+        let numbers = [
+            (OpCode::Notification, 0),
+            (OpCode::Create, 1),
+            (OpCode::Delete, 2),
+            (OpCode::Exists, 3),
+            (OpCode::GetData, 4),
+            (OpCode::SetData, 5),
+            (OpCode::GetAcl, 6),
+            (OpCode::SetAcl, 7),
+            (OpCode::GetChildren, 8),
+            (OpCode::Sync, 9),
+            (OpCode::Ping, 11),
+            (OpCode::GetChildren2, 12),
+            (OpCode::Check, 13),
+            (OpCode::Multi, 14),
+            (OpCode::Auth, 100),
+            (OpCode::SetWatches, 101),
+            (OpCode::Sasl, 102),
+            (OpCode::CreateSession, -10),
+            (OpCode::CloseSession, -11),
+            (OpCode::Error, -1),
+            (OpCode::Create2, 15),
+            (OpCode::CheckWatches, 17),
+            (OpCode::RemoveWatches, 18),
+            (OpCode::CreateContainer, 19),
+            (OpCode::DeleteContainer, 20),
+            (OpCode::CreateTtl, 21),
+            (OpCode::MultiRead, 22),
+            (OpCode::GetEphemerals, 103),
+            (OpCode::GetAllChildrenNumber, 104),
+            (OpCode::SetWatches2, 105),
+            (OpCode::AddWatch, 106),
+            (OpCode::WhoAmI, 107),
+        ];
+        assert_eq!(numbers.len(), OpCode::ALL.len());
+        for (op, number) in numbers {
+            assert_eq!(op.number(), number, "{op:?}");
+        }
+    }
 }

@@ -328,6 +328,12 @@ mod tests {
                 None,
                 0,
             ),
+            (
+                &[(root, "DEBUG,ROLLINGFILE"), ("zookeeper.log.threshold", "ERROR")],
+                &None,
+                file(".", LevelFilter::Error),
+                0,
+            ),
             (&[(root, "LOUD,CONSOLE")], &info, None, 1),
             (&[(root, "INFO,CONSOLE,TRACEFILE")], &info, None, 1),
             (&[(root, "INFO")], &info, None, 0),

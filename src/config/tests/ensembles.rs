@@ -32,6 +32,87 @@ fn an_ensemble_is_read_with_its_ports_and_roles() {
 }
 
 #[test]
+fn every_setting_of_a_member_is_read() {
+    let lines = [
+        "quorumListenOnAllIPs=true",
+        "quorum.auth.learner.saslLoginContext=L",
+        "quorum.auth.server.saslLoginContext=S",
+        "quorum.auth.kerberos.servicePrincipal=p/_HOST",
+        "quorum.cnxn.threads.size=3",
+        "syncEnabled=true",
+    ];
+    let text = format!("{THREE}{}", lines.join("\n"));
+    let mut system = SystemProperties::default();
+    for (name, value) in [
+        ("zookeeper.leaderServes", "no"),
+        ("zookeeper.tcpKeepAlive", "true"),
+        ("leader.nodelay", "false"),
+        ("follower.nodelay", "false"),
+        ("zookeeper.observer.syncEnabled", "false"),
+        ("zookeeper.testingonly.initialZxid", "4294967280"),
+    ] {
+        system.set(name, value, Origin::CommandLine);
+    }
+    let ensemble = read(&text, system)
+        .expect("a member")
+        .ensemble
+        .expect("an ensemble");
+    assert!(ensemble.quorum_listen_on_all_ips && ensemble.tcp_keep_alive);
+    assert!(!ensemble.leader_serves && !ensemble.leader_nodelay && !ensemble.follower_nodelay);
+    assert!(!ensemble.sync_enabled, "the property wins");
+    assert_eq!(ensemble.initial_zxid, Some(4_294_967_280));
+    let sasl = &ensemble.quorum_sasl;
+    assert_eq!(
+        (
+            sasl.learner_login_context.as_str(),
+            sasl.server_login_context.as_str()
+        ),
+        ("L", "S")
+    );
+    assert_eq!(sasl.service_principal, "p/_HOST");
+}
+
+#[test]
+fn what_goes_by_itself_is_configured_by_properties() {
+    let mut system = SystemProperties::default();
+    for (name, value) in [
+        ("znode.container.checkIntervalMs", "500"),
+        ("znode.container.maxPerMinute", "7"),
+        ("znode.container.maxNeverUsedIntervalMs", "9"),
+    ] {
+        system.set(name, value, Origin::CommandLine);
+    }
+    let containers = read(ALONE, system).expect("a server").containers;
+    let expected = Containers {
+        check_interval_ms: 500,
+        max_per_minute: 7,
+        never_used_ms: 9,
+    };
+    assert_eq!(containers, expected);
+}
+
+#[test]
+fn the_http_ports_listen_where_they_are_told() {
+    let lines = [
+        "metricsProvider.className=org.apache.zookeeper.metrics.prometheus.PrometheusMetricsProvider",
+        "metricsProvider.httpHost=10.0.0.1",
+        "metricsProvider.httpPort=7001",
+        "admin.serverPort=8081",
+        "admin.serverAddress=10.0.0.2",
+        "admin.commandURL=/do/",
+    ];
+    let config = good(&format!("{ALONE}{}", lines.join("\n")));
+    let metrics = config.metrics.expect("metrics");
+    assert_eq!((metrics.host.as_str(), metrics.port), ("10.0.0.1", 7001));
+    let admin = config.admin.expect("the admin server");
+    assert_eq!(
+        (admin.address.host.as_str(), admin.address.port),
+        ("10.0.0.2", 8081)
+    );
+    assert_eq!(admin.command_url, "/do");
+}
+
+#[test]
 fn odd_ensembles_are_told() {
     let one = good(&format!("{ALONE}server.1=a:2888:3888\n"));
     assert_eq!(one.ensemble, None);
