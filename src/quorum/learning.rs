@@ -277,7 +277,7 @@ impl Learning {
         ground.database.replace(Recovered {
             tree,
             last_zxid: zxid,
-            committed: CommittedLog::new(CommittedLog::DEFAULT_LIMIT),
+            committed: CommittedLog::new(ground.rules.recovery.committed_limit),
             snapshot: Some(path),
             replayed: 0,
             dead_sessions: Vec::new(),

@@ -68,6 +68,16 @@ impl MemDisk {
         self.lock().faults.insert(operation, fault);
     }
 
+    /// Lifts all faults that are laid.
+    pub fn lift_faults(&self) {
+        self.lock().faults.clear();
+    }
+
+    /// Whether the power is off.
+    pub fn is_off(&self) -> bool {
+        self.lock().power_off
+    }
+
     /// Bounds how many bytes all files may hold together. Writes beyond it fail as on a full disk.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity = bytes;

@@ -16,7 +16,7 @@ pub mod threads;
 pub mod time;
 
 pub use disk::{Disk, DiskFile};
-pub use mem_disk::MemDisk;
+pub use mem_disk::{Crash, Fault, MemDisk};
 pub use meter::{Meter, Metered, StageMeter};
 pub use os_disk::OsDisk;
 pub use shutdown::{ExitCode, Halt};

@@ -12,6 +12,7 @@ use crate::quorum::peer_link::{Closer, QuorumPort};
 use crate::quorum::{LinkEvent, LinkOrder};
 use crate::request::ClientLetter;
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, OsDisk, Runtime, Threads};
+use crate::storage::CommittedLog;
 
 use super::parts::LONGEST_END;
 
@@ -45,6 +46,11 @@ pub trait Host {
     /// # Errors
     /// Why the port cannot be had.
     fn bind_election(&self, config: ElectionConfig) -> Result<Box<dyn BoundElection>, Halt>;
+
+    /// How many of the newest transactions are kept in memory for learners that lag behind.
+    fn committed_limit(&self) -> usize {
+        CommittedLog::DEFAULT_LIMIT
+    }
 
     /// The quorum port, which a role opens when it leads.
     fn quorum_port(&self, rules: QuorumPortRules) -> Box<dyn QuorumPort>;

@@ -73,6 +73,7 @@ pub struct Server {
     gate: Arc<Gate>,
     peer: Address<PeerLetter>,
     peer_crew: Crew,
+    mail: Mail,
     mail_crew: Crew,
     election_port: Box<dyn Closer>,
     clients: Clients,
@@ -86,12 +87,12 @@ fn load(
     config: &Config,
     ensemble: &EnsembleConfig,
     disk: Arc<dyn Disk>,
+    options: &RecoveryOptions,
     clock: &dyn Clock,
 ) -> Result<State, Halt> {
     let (dirs, locks) = open_dirs(config, &*disk)?;
     let status = Arc::new(Status::new());
-    let options = recovery_options(ensemble);
-    let recovered = recover_measured(&*disk, &dirs, &options, clock, &status)?;
+    let recovered = recover_measured(&*disk, &dirs, options, clock, &status)?;
     let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
     let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
     let database = Database::new(recovered.tree, recovered.committed).with_config(&ensemble.ensemble.text());
@@ -113,7 +114,11 @@ fn load(
 /// Why it could not start.
 pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Result<Server, Halt> {
     let (runtime, clock) = (host.runtime(), host.clock());
-    let state = load(config, ensemble, host.disk(), &*clock)?;
+    let recovery = RecoveryOptions {
+        committed_limit: host.committed_limit(),
+        ..recovery_options(ensemble)
+    };
+    let state = load(config, ensemble, host.disk(), &recovery, &*clock)?;
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
     let status = Arc::clone(&state.status);
     let auth = Arc::new(auth_of(config));
@@ -139,7 +144,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         client_port,
     };
     let ground = Ground {
-        rules: peer_rules(config, ensemble, clock.now(), client_port),
+        rules: peer_rules(config, ensemble, clock.now(), client_port, recovery),
         database: state.database,
         disk: state.disk,
         dirs: state.dirs,
@@ -163,7 +168,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let mut peer_crew = Crew::new();
     let host_name = host_of(config);
     let name = format!("QuorumPeer[myid={}]/{host_name}:{client_port}", ensemble.my_id);
-    let stage = QuorumPeer::new(ground, runtime.clone(), peer.clone(), election, mail);
+    let stage = QuorumPeer::new(ground, runtime.clone(), peer.clone(), election, mail.clone());
     runtime.start(&mut peer_crew, &name, inbox, stage);
     peer.post(PeerLetter::Begin);
     Ok(Server {
@@ -171,6 +176,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         gate: Arc::clone(&shown.gate),
         peer,
         peer_crew,
+        mail,
         mail_crew,
         election_port,
         clients,
@@ -217,6 +223,8 @@ impl Server {
     pub fn stop(self) {
         self.peer.post(PeerLetter::Stop);
         report_late(self.peer_crew);
+        // A peer that its disk has ended could not do this itself.
+        self.mail.halt();
         report_names(self.election_port.close());
         report_late(self.mail_crew);
         self.clients.post_all(|| ClientLetter::Stop);
@@ -279,7 +287,13 @@ fn quorum_port_rules(config: &Config, ensemble: &EnsembleConfig, me: &Member) ->
     }
 }
 
-fn peer_rules(config: &Config, ensemble: &EnsembleConfig, now: Now, client_port: u16) -> PeerRules {
+fn peer_rules(
+    config: &Config,
+    ensemble: &EnsembleConfig,
+    now: Now,
+    client_port: u16,
+    recovery: RecoveryOptions,
+) -> PeerRules {
     PeerRules {
         me: ensemble.my_id,
         ensemble: ensemble.ensemble.clone(),
@@ -292,7 +306,7 @@ fn peer_rules(config: &Config, ensemble: &EnsembleConfig, now: Now, client_port:
             .then(|| i64::from(config.tick_time_ms).max(LEAST_READ_ONLY_DELAY_MS)),
         observer_logs: ensemble.sync_enabled,
         log: log_options(config),
-        recovery: recovery_options(ensemble),
+        recovery,
         sync: sync_rules(config, now),
         newer_txns: config.newer_txns,
         containers: container_rules(config),

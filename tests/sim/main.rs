@@ -1,0 +1,37 @@
+//! The simulator: a whole ensemble in one thread, from one seed. `scripts/simulate.sh` runs it for longer.
+//!
+//! ```text
+//! seed ──> shape, plan of faults, workload
+//!   world    one step of one stage, one event of the network or one question of a client after another
+//!   server   production's assembly (server::replicated, server::standalone) upon a simulated machine:
+//!            sched (threads), time (clocks), disk (files), election, quorum_port and door (sockets over net)
+//!   client   sessions that ask, hear and move; faults: the hand that carries out the plan
+//!   check    what must hold at every step;  checkers  what clients were promised
+//! ```
+
+mod check;
+#[path = "../checkers/mod.rs"]
+mod checkers;
+mod client;
+mod disk;
+mod door;
+mod election;
+mod faults;
+#[cfg(feature = "seeded-faults")]
+mod mutations;
+mod net;
+mod plan;
+mod quorum_port;
+mod report;
+mod rng;
+mod run;
+mod sched;
+mod seeds;
+mod server;
+mod shape;
+mod sweep;
+mod talk;
+mod time;
+mod trace;
+mod workload;
+mod world;

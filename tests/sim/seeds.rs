@@ -1,0 +1,79 @@
+//! Seeds, as many as there is time for.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::report;
+use super::run;
+
+#[test]
+fn one_seed_is_one_history() {
+    for seed in [3, 4] {
+        let (first, again) = (run::run(seed, false), run::run(seed, false));
+        assert_eq!((first.hash, first.lines), (again.hash, again.lines));
+    }
+}
+
+/// By default about 20 s on each processor. `OXKEEPER_SIM_SEED` replays one seed, line by line;
+/// `OXKEEPER_SIM_SEEDS` runs so many, `OXKEEPER_SIM_MINUTES` so long; `OXKEEPER_SIM_FROM` is the first one.
+#[test]
+fn promises_hold_from_every_seed() {
+    if let Some(seed) = number("OXKEEPER_SIM_SEED") {
+        let outcome = run::run(seed, true);
+        println!("steps {} hash {:016x}", outcome.steps, outcome.hash);
+        assert!(outcome.failures.is_empty(), "{}", report::story(&outcome));
+        return;
+    }
+    let seeds = number("OXKEEPER_SIM_SEEDS");
+    let limit = match (seeds, number("OXKEEPER_SIM_MINUTES")) {
+        (Some(_), _) => Duration::MAX,
+        (None, Some(minutes)) => Duration::from_secs(60 * minutes),
+        (None, None) => Duration::from_secs(20),
+    };
+    let from = number("OXKEEPER_SIM_FROM").unwrap_or(1);
+    let next = AtomicU64::new(from);
+    let last = seeds.map_or(u64::MAX, |count| from + count);
+    let failed = AtomicBool::new(false);
+    let (virtual_ms, steps, decided) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let begin = Instant::now();
+    let work = || {
+        while !failed.load(Relaxed) && begin.elapsed() < limit {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= last {
+                return;
+            }
+            let outcome = run::run(seed, false);
+            virtual_ms.fetch_add(outcome.virtual_ms, Relaxed);
+            steps.fetch_add(outcome.steps, Relaxed);
+            decided.fetch_add(outcome.decided as u64, Relaxed);
+            if !outcome.failures.is_empty() && !failed.swap(true, Relaxed) {
+                println!("{}", report::story(&outcome));
+            }
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let took_s = begin.elapsed().as_secs_f64();
+    println!(
+        "{} seeds from {from}: {:.1} virtual hours, {} transactions, {} steps in {took_s:.0} s, {:.0} steps/s",
+        next.load(Relaxed).min(last) - from,
+        virtual_ms.load(Relaxed) as f64 / 3_600_000.0,
+        decided.load(Relaxed),
+        steps.load(Relaxed),
+        steps.load(Relaxed) as f64 / took_s,
+    );
+    assert!(!failed.load(Relaxed), "a promise was broken; see above");
+}
+
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name}={text} is no number")),
+    )
+}

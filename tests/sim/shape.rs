@@ -1,0 +1,99 @@
+//! What kind of world a seed draws: how many servers, which roles, how small the limits.
+
+use super::rng::Rng;
+
+/// An ensemble and its configuration.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    pub servers: u64,
+    pub observers: u64,
+    /// Groups of voters with weights, as lines of zoo.cfg.
+    pub groups: Vec<String>,
+    pub tick_ms: u64,
+    pub init_limit: u64,
+    pub sync_limit: u64,
+    pub snap_count: u64,
+    pub outstanding: u64,
+    pub prealloc_kib: u64,
+    pub committed_limit: usize,
+    pub clients: usize,
+}
+
+impl Shape {
+    /// Three voters with small limits.
+    pub fn three() -> Shape {
+        Shape {
+            servers: 3,
+            observers: 0,
+            groups: Vec::new(),
+            tick_ms: 200,
+            init_limit: 10,
+            sync_limit: 5,
+            snap_count: 100,
+            outstanding: 100,
+            prealloc_kib: 4,
+            committed_limit: 500,
+            clients: 3,
+        }
+    }
+
+    pub fn drawn(rng: &mut Rng) -> Shape {
+        let voters = *rng.pick(&[1, 3, 3, 3, 3, 5]);
+        let observers = *rng.pick(&[0, 0, 0, 1]);
+        let mut groups = Vec::new();
+        if voters == 5 && rng.one_in(3) {
+            groups = vec![
+                "group.1=1:2:3".to_owned(),
+                "group.2=4:5".to_owned(),
+                format!("weight.1={}", rng.between(1, 2)),
+                format!("weight.4={}", rng.between(1, 2)),
+            ];
+        }
+        Shape {
+            servers: voters + observers,
+            observers,
+            groups,
+            tick_ms: rng.between(100, 400),
+            init_limit: rng.between(5, 20),
+            sync_limit: rng.between(2, 8),
+            snap_count: *rng.pick(&[3, 6, 12, 40, 200]),
+            outstanding: *rng.pick(&[1, 4, 1_000]),
+            prealloc_kib: *rng.pick(&[0, 1, 4]),
+            committed_limit: *rng.pick(&[2, 8, 30, 500]),
+            clients: rng.between(1, 6) as usize,
+        }
+    }
+
+    pub fn voters(&self) -> u64 {
+        self.servers - self.observers
+    }
+
+    pub fn is_observer(&self, sid: u64) -> bool {
+        sid > self.voters()
+    }
+
+    pub fn zoo_cfg(&self, sid: u64) -> String {
+        let mut text = format!(
+            "tickTime={}\ninitLimit={}\nsyncLimit={}\ndataDir=/data\nclientPort=2181\nsnapCount={}\n\
+             globalOutstandingLimit={}\npreAllocSize={}\nmaxClientCnxns=0\n",
+            self.tick_ms,
+            self.init_limit,
+            self.sync_limit,
+            self.snap_count,
+            self.outstanding,
+            self.prealloc_kib
+        );
+        for other in 1..=self.servers {
+            let role = if self.is_observer(other) { ":observer" } else { "" };
+            text.push_str(&format!("server.{other}=10.0.0.{other}:2888:3888{role}\n"));
+        }
+        if self.is_observer(sid) {
+            text.push_str("peerType=observer\n");
+        }
+        self.groups.iter().for_each(|line| {
+            text.push_str(line);
+            text.push('\n');
+        });
+        text
+    }
+}
