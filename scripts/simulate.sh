@@ -17,7 +17,7 @@ export OXKEEPER_SIM_MINUTES=1
 while [ $# -gt 0 ]; do
     case $1 in
         --minutes) export OXKEEPER_SIM_MINUTES=${2:?}; shift ;;
-        --seeds) export OXKEEPER_SIM_SEEDS=${2:?}; shift ;;
+        --seeds) export OXKEEPER_SIM_SEEDS=${2:?}; unset OXKEEPER_SIM_MINUTES; shift ;;
         --seed) export OXKEEPER_SIM_SEED=${2:?}; shift ;;
         --from) export OXKEEPER_SIM_FROM=${2:?}; shift ;;
         --sweep) export OXKEEPER_SIM_SWEEP=1; tests=a_crash_anywhere ;;

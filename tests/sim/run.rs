@@ -143,7 +143,8 @@ fn check_history(world: &World) {
         let nodes = dump.nodes.iter().filter(|node| made(&node.path));
         let nodes = nodes.map(|node| {
             let owner = node.stat.ephemeral_owner;
-            (node.path.clone(), EndNode { owner })
+            let (czxid, pzxid) = (node.stat.czxid.0, node.stat.pzxid.0);
+            (node.path.clone(), EndNode { owner, czxid, pzxid })
         });
         let alive: Vec<i64> = dump.sessions.iter().map(|(session, _)| session.0).collect();
         let nodes = nodes.collect();
