@@ -9,10 +9,8 @@ use super::run;
 
 #[test]
 fn one_seed_is_one_history() {
-    for seed in [3, 4] {
-        let (first, again) = (run::run(seed, false), run::run(seed, false));
-        assert_eq!((first.hash, first.lines), (again.hash, again.lines));
-    }
+    let (first, again) = (run::run(4, false), run::run(4, false));
+    assert_eq!((first.hash, first.lines), (again.hash, again.lines));
 }
 
 /// By default a few. `OXKEEPER_SIM_SEED` replays one seed, line by line;

@@ -57,6 +57,10 @@ fn world(way: Way, seed: u64, crash: Option<(Host, Point)>) -> Outcome {
 }
 
 fn sweep(way: Way, first_seed: u64) {
+    // Hundreds of worlds: scripts/simulate.sh --sweep.
+    if std::env::var_os("OXKEEPER_SIM_SWEEP").is_none() {
+        return;
+    }
     let kind = match way {
         Way::Diff => PacketType::Diff,
         Way::Snap => PacketType::Snap,
@@ -68,10 +72,6 @@ fn sweep(way: Way, first_seed: u64) {
     let seed = calm.into_iter().find(is_it).map(|outcome| outcome.seed);
     let seed = seed.unwrap_or_else(|| panic!("no {kind} in any of these worlds"));
     let learner = if way == Way::Trunc { 3 } else { 1 };
-    // Hundreds of worlds: scripts/simulate.sh --sweep.
-    if std::env::var_os("OXKEEPER_SIM_SWEEP").is_none() {
-        return;
-    }
     let disk = (1..=DISK_POINTS).map(Point::Disk);
     let packets = (1..=PACKET_POINTS).map(Point::Packet);
     for point in disk.chain(packets) {
