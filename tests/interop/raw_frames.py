@@ -319,6 +319,8 @@ def framing():
 
 def operations():
     for number in list(range(-12, 26)) + list(range(98, 110)) + [999, 0x7FFFFFFF, -0x80000000]:
+        if number in NEWER:
+            continue
         if number != CHECK:
             yield f"operation {number}, empty body", connect(), [request(1, number)]
         if number not in (CHECK, CREATE_SESSION):
@@ -329,6 +331,8 @@ def operations():
 # client's own createSession makes it start the session anew, with a timeout
 # read from whatever the body holds; oxkeeper knows no such request of a client.
 CHECK, CREATE_SESSION = 13, -10
+# What 3.4.14 knows nothing of, and oxkeeper does: see newer_operations.py.
+NEWER = (15, 17, 18, 19, 21, 22, 103, 104, 105, 106, 107)
 
 
 def strings_and_vectors():

@@ -252,7 +252,7 @@ impl Writer {
                 frame(&Request::new(Xid::AUTH, OpCode::Auth.number(), auth.to_bytes()))
             }
             _ => {
-                let ops = [0, 10, 15, 16, 17, 22, 99, 103, 107, -2, -12, 1_000, i32::MAX];
+                let ops = [0, 10, 16, 20, 23, 99, 108, -2, -12, 1_000, i32::MAX];
                 let op = ops[self.random.below(ops.len())];
                 let xid = self.xid(slot);
                 frame(&Request::new(
