@@ -114,10 +114,7 @@ fn load(
 /// Why it could not start.
 pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Result<Server, Halt> {
     let (runtime, clock) = (host.runtime(), host.clock());
-    let recovery = RecoveryOptions {
-        committed_limit: host.committed_limit(),
-        ..recovery_options(ensemble)
-    };
+    let recovery = recovery_options(ensemble, host.committed_limit());
     let state = load(config, ensemble, host.disk(), &recovery, &*clock)?;
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
     let status = Arc::clone(&state.status);
@@ -316,8 +313,9 @@ fn peer_rules(
     }
 }
 
-fn recovery_options(ensemble: &EnsembleConfig) -> RecoveryOptions {
+fn recovery_options(ensemble: &EnsembleConfig, committed_limit: usize) -> RecoveryOptions {
     RecoveryOptions {
+        committed_limit,
         first_counter: initial_counter(ensemble).map_or(1, |counter| counter.saturating_add(1)),
         ..RecoveryOptions::default()
     }
