@@ -317,7 +317,6 @@ fn recovery_options(ensemble: &EnsembleConfig, committed_limit: usize) -> Recove
     RecoveryOptions {
         committed_limit,
         first_counter: initial_counter(ensemble).map_or(1, |counter| counter.saturating_add(1)),
-        ..RecoveryOptions::default()
     }
 }
 
