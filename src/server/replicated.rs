@@ -163,8 +163,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let mut loops = Crew::new();
     port.start(&mut loops);
     let mut peer_crew = Crew::new();
-    let host_name = host_of(config);
-    let name = format!("QuorumPeer[myid={}]/{host_name}:{client_port}", ensemble.my_id);
+    let name = peer_thread_name(config, ensemble, client_port);
     let stage = QuorumPeer::new(ground, runtime.clone(), peer.clone(), election, mail.clone());
     runtime.start(&mut peer_crew, &name, inbox, stage);
     peer.post(PeerLetter::Begin);
@@ -182,6 +181,11 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         shown,
         _locks: state.locks,
     })
+}
+
+fn peer_thread_name(config: &Config, ensemble: &EnsembleConfig, client_port: u16) -> String {
+    let host = host_of(config);
+    format!("QuorumPeer[myid={}]/{host}:{client_port}", ensemble.my_id)
 }
 
 /// Starts what carries the election's post, and the port that it goes over.
