@@ -49,7 +49,7 @@ impl World {
             servers: (1..=shape.servers).map(server).collect(),
             clients: (0..shape.clients).map(client).collect(),
             history: History::default(),
-            checkers: Checkers::new(trace.clone(), shape.servers as usize),
+            checkers: Checkers::new(trace.clone(), shape),
             rng: Rng::new(seed, "world"),
             tap,
             packets: vec![0; shape.servers as usize + 1],

@@ -10,6 +10,7 @@ use oxkeeper::request::ServerState;
 
 use super::net::Host;
 use super::server::SimServer;
+use super::shape::Shape;
 use super::trace::Trace;
 
 /// All checkers.
@@ -30,12 +31,12 @@ struct Seen {
 }
 
 impl Checkers {
-    pub fn new(trace: Trace, servers: usize) -> Checkers {
+    pub fn new(trace: Trace, shape: &Shape) -> Checkers {
         Checkers {
             epochs: epochs::Epochs::default(),
-            sequence: sequence::Sequence::default(),
+            sequence: sequence::Sequence::new(shape.committed_limit),
             trees: trees::Trees::default(),
-            seen: vec![Seen::default(); servers],
+            seen: vec![Seen::default(); shape.servers as usize],
             trace,
         }
     }
