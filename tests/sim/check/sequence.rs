@@ -83,9 +83,11 @@ impl Sequence {
             }
         }
         let begin = txns.keys().next().copied().unwrap_or(i64::MAX);
+        // What a snapshot stands for need not be in the log: a leader may have sent the tree, and the next epoch's
+        // log goes on behind the old one without a hole that its numbers would show.
         let missing = self
             .decided
-            .range(begin..)
+            .range(begin.max(newest.saturating_add(1))..)
             .find(|(zxid, _)| !txns.contains_key(*zxid));
         if let Some((&zxid, _)) = missing.filter(|(zxid, _)| **zxid <= reach) {
             let story = format!("server {} leads without {}", server.sid, Zxid(zxid));
