@@ -39,7 +39,8 @@ impl Shape {
 
     pub fn drawn(rng: &mut Rng) -> Shape {
         let voters = *rng.pick(&[1, 3, 3, 3, 3, 5]);
-        let observers = *rng.pick(&[0, 0, 0, 1]);
+        // A server that stands alone has nobody who observes it.
+        let observers = *rng.pick(&[0, 0, 0, 1]) * u64::from(voters > 1);
         let mut groups = Vec::new();
         if voters == 5 && rng.one_in(3) {
             groups = vec![
