@@ -79,13 +79,11 @@ impl Reading<'_> {
         let mut watches = self.database.watches();
         let missed_from = events.len();
         watches.set_watches(self.tree, self.conn, &request.once, events);
-        if self.find(CONFIG_PATH).is_ok() {
-            // It was there all the time, and it never changes: nobody need wait for it.
-            let lost = |event: &Fired| event.kind == EventType::NodeDeleted && &*event.path == CONFIG_PATH;
-            let mut missed = events.split_off(missed_from);
-            missed.retain(|event| !lost(event));
-            events.append(&mut missed);
-        }
+        // That node was there all the time, and where the tree has none it never changes: nobody need wait for it.
+        let lost = |event: &Fired| event.kind == EventType::NodeDeleted && &*event.path == CONFIG_PATH;
+        let mut missed = events.split_off(missed_from);
+        missed.retain(|event| !lost(event));
+        events.append(&mut missed);
         let persistent = request.persistent.iter().map(|path| (path, Lasting::Node));
         let recursive = request.recursive.iter().map(|path| (path, Lasting::Subtree));
         for (path, lasting) in persistent.chain(recursive) {
@@ -231,7 +229,10 @@ impl Reading<'_> {
 
     /// A node of the tree, or the one that every server of 3.5 has.
     fn find(&self, path: &str) -> Result<NodeRef<'_>, ErrorCode> {
-        let config = || self.database.config().get(path).filter(|_| path == CONFIG_PATH);
+        let config = || {
+            let is_it = path == CONFIG_PATH;
+            is_it.then(|| self.database.config().get(path)).flatten()
+        };
         self.tree.get(path).or_else(config).ok_or(ErrorCode::NoNode)
     }
 
