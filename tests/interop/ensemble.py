@@ -154,6 +154,17 @@ class Ensemble:
                 assert here == there, f"{path}: {here} on {number}, {there} on {first[0]}"
         return first[1]
 
+    def all_have_logged(self):
+        """Waits until each server's log holds a write: a Java server that dies between
+        making a log and writing its header cannot start again (FileHeader meets EOF)."""
+        for node in self.running():
+            client = node.client()
+            client.create(f"/logged-by-{node.number}")
+            client.close()
+            logs = (node.data / "version-2").glob("log.*")
+            newest = max(logs, key=lambda path: int(path.suffix[1:], 16))
+            peers.wait_until(lambda: b"/logged-by" in newest.read_bytes(), 30, f"{newest}")
+
     def kill_all(self):
         for node in self.running():
             node.server.kill()
@@ -205,6 +216,7 @@ def come_back(follower, leader):
     ensemble = Ensemble(follower, leader, leader).start(3)
     away = ensemble.nodes[1]
     client = ensemble.nodes[3].client()
+    ensemble.all_have_logged()
     for count, words in ((20, "Getting a diff from the leader"), (600, "Getting a snapshot from leader")):
         away.server.kill()
         client.create(f"/round-{count}")
@@ -223,6 +235,7 @@ def be_cut(former, others):
     node = ensemble.nodes[3]
     client = node.client()
     client.create("/known")
+    ensemble.all_have_logged()
     for number in (1, 2):
         ensemble.nodes[number].signal(signal.SIGSTOP)
     threading.Thread(target=write_in_vain, args=(client, "/alone"), daemon=True).start()
