@@ -9,6 +9,7 @@
 mod containers;
 pub mod error;
 mod http;
+mod limits;
 pub mod options;
 pub mod properties;
 mod servers;
@@ -26,6 +27,7 @@ use crate::proto::ids::Sid;
 pub use containers::Containers;
 pub use error::{ConfigError, Origin};
 pub use http::{AdminConfig, HttpAddress};
+pub use limits::{ConnectionThrottle, Limits};
 use options::Opt;
 use settings::Settings;
 pub use settings::{Setting, SystemProperties};
@@ -99,6 +101,8 @@ pub struct Config {
     pub newer_txns: NewerTxns,
     /// When containers are looked for.
     pub containers: Containers,
+    /// Limits that 3.4 does not have.
+    pub limits: Limits,
     /// Where metrics are given, if they are.
     pub metrics: Option<HttpAddress>,
     /// The admin server, if there is one.
@@ -300,6 +304,7 @@ impl Config {
             read_only_mode,
             newer_txns: containers::newer_txns(settings),
             containers: containers::rules(settings)?,
+            limits: limits::limits(settings)?,
             metrics: http::metrics(settings)?,
             admin: http::admin(settings)?,
             ensemble: None,

@@ -195,6 +195,7 @@ options! {
     ZOOKEEPER_FSYNC_WARNING = Property "zookeeper.fsync.warningthresholdms", Kind::CNumber(0, i64::MAX), "1000", "milliseconds from which a sync of the log is reported as slow";
     FSYNC_WARNING = Property "fsync.warningthresholdms", Kind::CNumber(0, i64::MAX), "1000", "older name of the same; zookeeper.fsync.warningthresholdms wins";
     JUTE_MAX_BUFFER = Property "jute.maxbuffer", Kind::CNumber(1, INT_MAX), "1048575", "largest request, bytes";
+    SNAP_SIZE_LIMIT = Property "zookeeper.snapSizeLimitInKb", Kind::Number(i64::MIN, i64::MAX / 1024), "0", "KiB of transactions between snapshots, where snapCount has not been reached; 0 or less for no such limit (4 GiB in 3.6 and later)";
     SKIP_ACL = Property "zookeeper.skipACL", Kind::NoUnlessYes, "no", "whether everybody may do everything";
     FOUR_LETTER_WORDS = Property "zookeeper.4lw.commands.whitelist", Kind::Text, "", "four-letter words that are answered, with commas between, or *; all but wchc and wchp if not set";
     SUPER_DIGEST = Property "zookeeper.DigestAuthenticationProvider.superDigest", Kind::Text, "", "user:base64 of the super user";
@@ -219,6 +220,12 @@ options! {
     ADMIN_COMMAND_URL = Property "zookeeper.admin.commandURL", Kind::Text, "/commands", "path of the admin server's commands";
     ADMIN_TREE_BROWSER = Property "zookeeper.admin.treeBrowser", Kind::Bool, "false", "whether the admin page shows nodes that everybody may read";
     ADMIN_MEMBERS = Property "zookeeper.admin.members", Kind::Text, "", "where the admin page asks the other members: N=host:clientPort with commas between; this server's client port on their hosts if not set";
+    ENFORCE_QUOTA = Property "zookeeper.enforceQuota", Kind::Bool, "false", "whether a write that would exceed a hard quota (setquota -N, -B) is refused; to be set on every member, since the leader judges";
+    MAX_CNXNS = Property "zookeeper.maxCnxns", Kind::CNumber(INT_MIN, INT_MAX), "0", "connections of clients that this server takes in all; 0 or less for no limit";
+    REQUEST_THROTTLE = Property "zookeeper.request_throttle_max_requests", Kind::CNumber(0, INT_MAX), "0", "requests of clients that are in process at once; further ones wait in order; 0 for no such limit";
+    CONNECTION_TOKENS = Property "zookeeper.connection_throttle_tokens", Kind::CNumber(0, INT_MAX), "0", "sessions that may be asked for in one burst; who comes when none is left is hung up on; 0 for no limit";
+    CONNECTION_FILL_TIME = Property "zookeeper.connection_throttle_fill_time", Kind::CNumber(1, INT_MAX), "1", "milliseconds in which that many come back as connection_throttle_fill_count says";
+    CONNECTION_FILL_COUNT = Property "zookeeper.connection_throttle_fill_count", Kind::CNumber(0, INT_MAX), "1", "how many come back in that time";
     INITIAL_ZXID = StrictProperty "zookeeper.testingonly.initialZxid", Kind::Number(i64::MIN, i64::MAX), "", "tests only: counter with which a leader's epoch begins";
     ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
     LOG_DIR = Property "zookeeper.log.dir", Kind::Text, ".", "directory of ROLLINGFILE; only as -D";
@@ -297,10 +304,9 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
         names: &[
             "localSessionsEnabled",
             "localSessionsUpgradingEnabled",
-            "snapshot.*",
+            "snapshot.compression.method",
             "digest.enabled",
             "txnLogSizeLimitInKb",
-            "maxCnxns",
             "clientPortListenBacklog",
             "netty.*",
             "nio.*",
@@ -314,6 +320,30 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
             "largeRequest*",
         ],
         why: "later versions than 3.4.14 brought them",
+    },
+    WithoutEffect {
+        names: &[
+            "request_throttle_stall_time",
+            "request_throttle_drop_stale",
+            "request_stale_connection_check",
+        ],
+        why: "what waits for its turn goes on at once when there is room, and goes with its connection",
+    },
+    WithoutEffect {
+        names: &[
+            "request_stale_latency_check",
+            "throttled_op_wait_time",
+            "connection_throttle_freeze_time",
+            "connection_throttle_drop_*",
+            "connection_throttle_decrease_ratio",
+            "connection_throttle_weight_enabled",
+            "connection_throttle_*_session_weight",
+        ],
+        why: "requests wait for their turn and are not dropped by chance; each session asked for counts as one",
+    },
+    WithoutEffect {
+        names: &["snapshot.trust.empty"],
+        why: "a log without snapshots is read from its beginning, as by 3.4.14, if it begins with the first transaction",
     },
     WithoutEffect {
         names: &["jmx.*"],

@@ -48,7 +48,7 @@ use super::containers::{ContainerManager, ContainerRules};
 use super::expiry::ExpiryStage;
 use super::final_processor::{FinalLinks, FinalRequestProcessor};
 use super::follower::LearnerRequestProcessor;
-use super::prep::{Prep, PrepRequestProcessor};
+use super::prep::{Prep, PrepRequestProcessor, PrepRules};
 use super::proposal::{ForLeader, ProposalRequestProcessor};
 use super::read_only::ReadOnlyRequestProcessor;
 use super::snapshot::SnapshotStage;
@@ -76,8 +76,8 @@ pub struct ChainParts {
     pub clock: Arc<dyn Clock>,
     /// When the log is rolled.
     pub sync_rules: SyncRules,
-    /// What a transaction may take, bytes.
-    pub max_txn_bytes: usize,
+    /// What may be written.
+    pub prep_rules: PrepRules,
     /// When containers are looked for.
     pub containers: ContainerRules,
     /// For the name of the first thread.
@@ -341,7 +341,7 @@ struct CommonParts {
     status: Arc<Status>,
     clock: Arc<dyn Clock>,
     sync_rules: SyncRules,
-    max_txn_bytes: usize,
+    prep_rules: PrepRules,
     containers: ContainerRules,
     client_port: u16,
 }
@@ -358,7 +358,7 @@ impl<'a, R: Runtime> Work<'a, R> {
             status: parts.status,
             clock: parts.clock,
             sync_rules: parts.sync_rules,
-            max_txn_bytes: parts.max_txn_bytes,
+            prep_rules: parts.prep_rules,
             containers: parts.containers,
             client_port: parts.client_port,
         };
@@ -397,7 +397,7 @@ impl<'a, R: Runtime> Work<'a, R> {
     fn start_prep(&mut self, inbox: Inbox<Vec<Request>>, next: Address<Vec<Prepared>>) {
         let parts = &self.parts;
         let (auth, sessions) = (Arc::clone(&parts.auth), Arc::clone(&parts.sessions));
-        let prep = Prep::new(auth, sessions, parts.database.applied(), parts.max_txn_bytes);
+        let prep = Prep::new(auth, sessions, parts.database.applied(), parts.prep_rules);
         let prep = PrepRequestProcessor::new(prep, Arc::clone(&parts.database), next);
         let (sid, port) = (parts.sync_rules.server_id, parts.client_port);
         let name = format!("ProcessThread(sid:{sid} cport:{port}):");

@@ -15,6 +15,7 @@ pub mod outstanding;
 pub mod prep;
 pub mod prep_op;
 pub mod proposal;
+pub mod quota_use;
 pub mod read_only;
 pub mod snapshot;
 pub mod sync;
@@ -24,6 +25,7 @@ pub use chains::{
     start_read_only, start_standalone,
 };
 pub use containers::ContainerRules;
+pub use prep::PrepRules;
 pub use sync::SyncRules;
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use crate::proto::{Acl, SessionId, Zxid};
 
+use super::quota_use::QuotaUse;
+
 /// A node as it will be once all prepared changes are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingNode {
@@ -22,6 +24,8 @@ pub struct PendingNode {
     pub ephemeral_owner: i64,
     /// How many children it has.
     pub child_count: i32,
+    /// How many bytes of data.
+    pub data_len: usize,
     /// Its ACL.
     pub acl: Arc<[Acl]>,
 }
@@ -42,6 +46,8 @@ pub struct Outstanding {
     in_order: VecDeque<(Zxid, Arc<str>)>,
     /// What the transaction being prepared has replaced, newest last.
     undo: Vec<(Arc<str>, Option<Pending>)>,
+    /// What the changes add to subtrees with a quota.
+    pub quota_use: QuotaUse,
 }
 
 impl Outstanding {
@@ -58,6 +64,7 @@ impl Outstanding {
     /// Begins a transaction: what comes until [`Outstanding::roll_back`] can be undone.
     pub fn begin(&mut self) {
         self.undo.clear();
+        self.quota_use.begin();
     }
 
     /// Notes what a transaction will make of a node; `None` for a removal.
@@ -70,6 +77,7 @@ impl Outstanding {
 
     /// Takes back everything since [`Outstanding::begin`].
     pub fn roll_back(&mut self) {
+        self.quota_use.roll_back();
         while let Some((path, before)) = self.undo.pop() {
             self.in_order.pop_back();
             match before {
@@ -132,6 +140,7 @@ mod tests {
             aversion: 0,
             ephemeral_owner: 7,
             child_count: 0,
+            data_len: 0,
             acl,
         })
     }

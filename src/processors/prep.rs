@@ -23,8 +23,17 @@ pub struct Prep {
     sessions: Arc<Sessions>,
     outstanding: Outstanding,
     last_zxid: Zxid,
-    max_txn_bytes: usize,
+    rules: PrepRules,
     newer_txns: bool,
+}
+
+/// What an operator sets of the preparation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrepRules {
+    /// The largest transaction: what a server of 3.4.14 could read back (`jute.maxbuffer` + 1024).
+    pub max_txn_bytes: usize,
+    /// Whether hard quotas are kept to. (`enforceQuota`)
+    pub enforce_quota: bool,
 }
 
 /// How a request's preparation ended, before it is dressed as a [`Prepared`].
@@ -39,15 +48,13 @@ enum Verdict<'a> {
 
 impl Prep {
     /// A preparer whose next transaction follows `last_zxid`.
-    ///
-    /// `max_txn_bytes` bounds a transaction: what a server of 3.4.14 could read back (`jute.maxbuffer` + 1024).
-    pub fn new(auth: Arc<Auth>, sessions: Arc<Sessions>, last_zxid: Zxid, max_txn_bytes: usize) -> Prep {
+    pub fn new(auth: Arc<Auth>, sessions: Arc<Sessions>, last_zxid: Zxid, rules: PrepRules) -> Prep {
         Prep {
             auth,
             sessions,
             outstanding: Outstanding::new(),
             last_zxid,
-            max_txn_bytes,
+            rules,
             newer_txns: false,
         }
     }
@@ -68,6 +75,7 @@ impl Prep {
         if takes_zxid {
             self.last_zxid = self.last_zxid.next();
         }
+        self.outstanding.quota_use.forget(tree.last_zxid());
         self.outstanding.begin();
         let verdict = self.judge(&request, tree, now);
         let (logged, refused) = match verdict {
@@ -206,6 +214,7 @@ impl Prep {
             session: request.session,
             zxid: self.last_zxid,
             newer_txns: self.newer_txns,
+            enforce_quota: self.rules.enforce_quota,
         }
     }
 
@@ -223,14 +232,14 @@ impl Prep {
     fn encode(&mut self, request: &Request, txn: &Txn<'_>, now: Now) -> Result<LoggedTxn, Refusal> {
         let logged = LoggedTxn::new(self.header(request, txn.op(), now), txn);
         let bytes = logged.bytes().len();
-        if bytes <= self.max_txn_bytes {
+        if bytes <= self.rules.max_txn_bytes {
             return Ok(logged);
         }
         self.outstanding.roll_back();
         log::error!(
             "Refusing {}: its transaction would take {bytes} bytes, more than the {} that jute.maxbuffer allows",
             describe(request, None),
-            self.max_txn_bytes
+            self.rules.max_txn_bytes
         );
         Err(Refusal::plain(ErrorCode::MarshallingError))
     }

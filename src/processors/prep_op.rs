@@ -12,8 +12,8 @@ use crate::proto::txn::{
     CheckVersionTxn, CreateContainerTxn, CreateTtlTxn, CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, Txn,
 };
 use crate::proto::{Acl, ErrorCode, Id, Lifetime, OpCode, Perms, SessionId, Zxid};
-use crate::tree::DataTree;
 use crate::tree::path;
+use crate::tree::{Amount, DataTree};
 
 use super::outstanding::{Outstanding, PendingNode};
 
@@ -57,6 +57,8 @@ pub struct View<'v> {
     pub zxid: Zxid,
     /// Whether transactions that 3.4 cannot read may be made.
     pub newer_txns: bool,
+    /// Whether hard quotas are kept to.
+    pub enforce_quota: bool,
 }
 
 impl View<'_> {
@@ -91,6 +93,12 @@ impl View<'_> {
         if Lifetime::of(parent.ephemeral_owner).session().is_some() {
             return Err(Refusal::at(ErrorCode::NoChildrenForEphemerals, &path));
         }
+        let added = Amount {
+            count: 1,
+            bytes: data_len(data),
+        };
+        self.demand_quota(&path, added)?;
+        self.use_quota(&path, added);
         parent.cversion = parent.cversion.wrapping_add(1);
         parent.child_count += 1;
         let parent_cversion = parent.cversion;
@@ -100,6 +108,7 @@ impl View<'_> {
             aversion: 0,
             ephemeral_owner: lifetime.ephemeral_owner(),
             child_count: 0,
+            data_len: data.map_or(0, <[u8]>::len),
             acl: Arc::from(acl.as_slice()),
         };
         self.outstanding.put(&parent_path, self.zxid, Some(parent));
@@ -158,6 +167,7 @@ impl View<'_> {
         }
         let mut parent = self.node(&parent_path)?;
         parent.child_count -= 1;
+        self.use_quota(&path, removal(&node));
         self.outstanding.put(&parent_path, self.zxid, Some(parent));
         self.outstanding.put(&path, self.zxid, None);
         Ok(Txn::DeleteContainer(DeleteTxn { path }))
@@ -181,6 +191,7 @@ impl View<'_> {
             return Err(Refusal::at(ErrorCode::NotEmpty, &path));
         }
         parent.child_count -= 1;
+        self.use_quota(&path, removal(&node));
         self.outstanding.put(&parent_path, self.zxid, Some(parent));
         self.outstanding.put(&path, self.zxid, None);
         Ok(Txn::Delete(DeleteTxn { path }))
@@ -195,9 +206,16 @@ impl View<'_> {
         check_path(&path)?;
         let mut node = self.node(&path)?;
         self.demand(&node, Perms::WRITE)?;
+        let added = Amount {
+            count: 0,
+            bytes: data_len(data) - node.data_len as i64,
+        };
+        self.demand_quota(&path, added)?;
         check_version(version, node.version, &path)?;
+        self.use_quota(&path, added);
         let version = node.version.wrapping_add(1);
         node.version = version;
+        node.data_len = data.map_or(0, <[u8]>::len);
         self.outstanding.put(&path, self.zxid, Some(node));
         Ok(Txn::SetData(SetDataTxn { path, data, version }))
     }
@@ -264,6 +282,9 @@ impl View<'_> {
                 parent.child_count -= 1;
                 self.outstanding.put(&parent_path, self.zxid, Some(parent));
             }
+            if let Ok(node) = self.node(&path) {
+                self.use_quota(&path, removal(&node));
+            }
             self.outstanding.put(&path, self.zxid, None);
         }
     }
@@ -283,6 +304,7 @@ impl View<'_> {
             ephemeral_owner: stat.ephemeral_owner,
             // A node's index is 32 bits wide, and so is every count of nodes.
             child_count: node.child_count() as i32,
+            data_len: node.data().map_or(0, <[u8]>::len),
             acl: Arc::clone(node.acl()),
         })
     }
@@ -293,6 +315,59 @@ impl View<'_> {
             .map_or_else(|| self.tree.contains(path), |node| node.is_some())
     }
 
+    /// Refuses what would be over a hard limit, what is in flight included. As in 3.9 the limit on bytes is looked
+    /// at whenever their number changes, also when it shrinks. (ZooKeeperServer.checkQuota)
+    fn demand_quota(&self, path: &str, added: Amount) -> Result<(), Refusal> {
+        let Some(limited) = self.limited_path(path) else {
+            return Ok(());
+        };
+        let Some(quota) = self.tree.hard_quota(limited) else {
+            return Ok(());
+        };
+        let in_flight = self.outstanding.quota_use.of(limited);
+        let of_each = [
+            (
+                "count",
+                "hardCountLimit",
+                quota.count,
+                quota.used.count,
+                in_flight.count,
+                added.count,
+            ),
+            (
+                "bytes",
+                "hardByteLimit",
+                quota.bytes,
+                quota.used.bytes,
+                in_flight.bytes,
+                added.bytes,
+            ),
+        ];
+        for (what, name, limit, used, in_flight, added) in of_each {
+            let after = used.saturating_add(in_flight).saturating_add(added);
+            if let Some(limit) = limit
+                && added != 0
+                && after > limit
+            {
+                log::warn!("Quota exceeded: {limited} [current {what}={after}, {name}={limit}]");
+                return Err(Refusal::at(ErrorCode::QuotaExceeded, limited));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what a change adds to a subtree with a quota.
+    fn use_quota(&mut self, path: &str, added: Amount) {
+        if let Some(limited) = self.limited_path(path) {
+            self.outstanding.quota_use.add(self.zxid, limited, added);
+        }
+    }
+
+    /// The subtree with a quota that a path is in, if quotas are kept to.
+    fn limited_path<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.tree.limited_path(path).filter(|_| self.enforce_quota)
+    }
+
     fn demand(&self, node: &PendingNode, perms: Perms) -> Result<(), Refusal> {
         let allowed = self.auth.allows(&node.acl, perms, self.identities);
         if allowed {
@@ -300,6 +375,18 @@ impl View<'_> {
         } else {
             Err(Refusal::plain(ErrorCode::NoAuth))
         }
+    }
+}
+
+fn data_len(data: Option<&[u8]>) -> i64 {
+    data.map_or(0, <[u8]>::len) as i64
+}
+
+/// What a subtree loses with a node.
+fn removal(node: &PendingNode) -> Amount {
+    Amount {
+        count: -1,
+        bytes: -(node.data_len as i64),
     }
 }
 

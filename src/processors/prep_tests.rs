@@ -11,7 +11,7 @@ use crate::request::{Origin, Prepared, Request, Sessions};
 use crate::runtime::Now;
 use crate::tree::DataTree;
 
-use super::Prep;
+use super::{Prep, PrepRules};
 
 const NOW: Now = Now {
     elapsed_ms: 5_000,
@@ -34,7 +34,10 @@ impl Script {
             Arc::new(Auth::default()),
             Arc::clone(&sessions),
             Zxid(0),
-            1_049_599,
+            PrepRules {
+                max_txn_bytes: 1_049_599,
+                enforce_quota: false,
+            },
         );
         let identities = Arc::from([Id::new("ip", "127.0.0.1")]);
         Script {

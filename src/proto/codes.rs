@@ -166,6 +166,10 @@ codes! {
         NotReadOnly = -119,
         /// The connection has no such watch. (3.5)
         NoWatcher = -121,
+        /// The members of the ensemble cannot be changed. (3.5)
+        ReconfigDisabled = -123,
+        /// The subtree would hold more than its hard limit. (3.7)
+        QuotaExceeded = -125,
     }
 }
 
@@ -343,6 +347,8 @@ impl ErrorCode {
             ErrorCode::SessionMoved => "Session moved",
             ErrorCode::NotReadOnly => "Not a read-only call",
             ErrorCode::NoWatcher => "No such watcher",
+            ErrorCode::ReconfigDisabled => "Reconfig is disabled",
+            ErrorCode::QuotaExceeded => "Quota has exceeded",
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::auth::Auth;
 use crate::ensemble::{Ensemble, Member, NewerTxns};
-use crate::processors::{ChainParts, ContainerRules, SyncRules};
+use crate::processors::{ChainParts, ContainerRules, PrepRules, SyncRules};
 use crate::proto::packet::PacketType;
 use crate::proto::{Epoch, Sid};
 use crate::request::{ClientLetter, Clients, Gate, Sessions, Status};
@@ -45,8 +45,8 @@ pub struct PeerRules {
     pub newer_txns: NewerTxns,
     /// When a leader looks for containers.
     pub containers: ContainerRules,
-    /// What a transaction may take, bytes.
-    pub max_txn_bytes: usize,
+    /// What may be written while this server leads.
+    pub prep: PrepRules,
     /// For the name of a thread.
     pub client_port: u16,
     /// Tests only: the counter with which a reign begins. (zookeeper.testingonly.initialZxid)
@@ -112,7 +112,7 @@ impl Ground {
             status: Arc::clone(&self.status),
             clock: Arc::clone(&self.clock),
             sync_rules: self.rules.sync,
-            max_txn_bytes: self.rules.max_txn_bytes,
+            prep_rules: self.rules.prep,
             containers: self.rules.containers,
             client_port: self.rules.client_port,
         }

@@ -12,7 +12,7 @@ use crate::clients::{Rules, WhiteList};
 use crate::config::{Config, EnsembleConfig};
 use crate::ensemble::{NewerTxns, Role};
 use crate::net::PortConfig;
-use crate::processors::{ContainerRules, SyncRules};
+use crate::processors::{ContainerRules, PrepRules, SyncRules};
 use crate::request::Status;
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
 use crate::storage::{Database, Dirs, LogOptions, Recovered, RecoveryOptions, StorageError, recover};
@@ -190,9 +190,12 @@ pub(super) fn say_who_can_read(config: &Config, database: &Database) {
     }
 }
 
-/// What Java's BinaryInputArchive.checkLength lets through.
-pub(super) fn max_txn_bytes(config: &Config) -> usize {
-    usize::try_from(config.jute_max_buffer).unwrap_or(0) + 1024
+pub(super) fn prep_rules(config: &Config) -> PrepRules {
+    PrepRules {
+        // What Java's BinaryInputArchive.checkLength lets through.
+        max_txn_bytes: usize::try_from(config.jute_max_buffer).unwrap_or(0) + 1024,
+        enforce_quota: config.limits.enforce_quota,
+    }
 }
 
 pub(super) fn start_purge_task(

@@ -25,7 +25,7 @@ use crate::zab::{FastLeaderElection, Standing};
 use super::host::{BoundElection, Host};
 use super::logging;
 use super::parts::{
-    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, recover_measured,
+    auth_of, begin, container_rules, log_options, open_dirs, port_config, prep_rules, recover_measured,
     report_late, say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
 };
 use super::watchers::{Shown, Watchers};
@@ -311,7 +311,7 @@ fn peer_rules(
         sync: sync_rules(config, now),
         newer_txns: config.newer_txns,
         containers: container_rules(config),
-        max_txn_bytes: max_txn_bytes(config),
+        prep: prep_rules(config),
         client_port,
         initial_counter: initial_counter(ensemble),
     }

@@ -16,7 +16,7 @@ use crate::storage::{Database, Dirs, LogWriter, RecoveryOptions};
 
 use super::host::Host;
 use super::parts::{
-    auth_of, begin, container_rules, log_options, max_txn_bytes, open_dirs, port_config, recover_measured,
+    auth_of, begin, container_rules, log_options, open_dirs, port_config, prep_rules, recover_measured,
     report_late, say_who_can_read, start_purge_task, sync_rules, wait_for_the_end,
 };
 use super::watchers::{Shown, Watchers};
@@ -130,7 +130,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         status,
         clock,
         sync_rules,
-        max_txn_bytes: max_txn_bytes(config),
+        prep_rules: prep_rules(config),
         containers: container_rules(config),
         client_port: port.port(),
     };

@@ -31,6 +31,7 @@ pub use apply::{Applied, Change};
 pub use data_tree::{DataTree, NodeRef};
 pub use dump::{NodeDump, TreeDump};
 pub use path::InvalidPath;
+pub use quota::{Amount, HardQuota};
 pub use read::ReadTreeError;
 pub use walk::{TreeReplaced, Walk};
 pub use watches::{Fired, Lasting, WatchFigures, WatchManager};

@@ -1,8 +1,12 @@
-//! Soft limits on subtrees: a count of nodes and of bytes is kept in a node beside the limit, and going over
-//! the limit is logged, never refused. (Quotas, StatsTrack, DataTree.updateCount)
+//! Limits on subtrees: a count of nodes and of bytes is kept in a node beside the limit, and going over a soft
+//! limit is logged, never refused. (Quotas, StatsTrack, DataTree.updateCount)
 //!
 //! The limit of `/a` stands in `/zookeeper/quota/a/zookeeper_limits`, what is used in `.../zookeeper_stats`;
 //! both are text, `count=3,bytes=-1`. What is used is rewritten in place: no version, no transaction.
+//!
+//! Behind the soft limits there may be hard ones, which 3.4 does not see and 3.7 brought:
+//! `count=-1,bytes=-1=;byteHardLimit=100;countHardLimit=5`. The tree only tells them; who prepares writes keeps to
+//! them if the operator wants it.
 //!
 //! Clients write these nodes as they like. Where 3.4.14 dies of a text that is no limit, or of a limit on the
 //! root, here an error is logged and the limit has no effect.
@@ -17,6 +21,26 @@ use super::path::split;
 #[derive(Debug, Default)]
 pub(super) struct LimitedPaths {
     paths: BTreeSet<Box<str>>,
+}
+
+/// How much a subtree holds, or how much a change adds to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// Nodes.
+    pub count: i64,
+    /// Bytes of data.
+    pub bytes: i64,
+}
+
+/// The hard limits of a subtree, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HardQuota {
+    /// How many nodes it may hold, if that is limited.
+    pub count: Option<i64>,
+    /// How many bytes, if that is limited.
+    pub bytes: Option<i64>,
+    /// What it holds.
+    pub used: Amount,
 }
 
 /// What a limit allows or a subtree uses; -1 is no limit.
@@ -63,6 +87,39 @@ impl StatsTrack {
 
     fn text(self) -> String {
         format!("count={},bytes={}", self.count, self.bytes)
+    }
+}
+
+/// What quotas mean for changes that are not made yet.
+impl DataTree {
+    /// The subtree with a quota that a path is in: the innermost.
+    pub fn limited_path<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.quotas.longest_prefix(path)
+    }
+
+    /// The hard limits of such a subtree, if it has any.
+    pub fn hard_quota(&self, limited: &str) -> Option<HardQuota> {
+        let limits_path = format!("{QUOTA_PATH}{limited}/{LIMITS}");
+        let limits = self.get(&limits_path)?;
+        let limits = std::str::from_utf8(limits.data().unwrap_or_default()).ok()?;
+        let (count, bytes) = (
+            hard_limit(limits, "countHardLimit"),
+            hard_limit(limits, "byteHardLimit"),
+        );
+        if count.is_none() && bytes.is_none() {
+            return None;
+        }
+        let stats_path = format!("{QUOTA_PATH}{limited}/{STATS}");
+        let Some(stats) = self.get(&stats_path) else {
+            log::error!("{} {stats_path}", MISSING_COUNT[0]);
+            return None;
+        };
+        let used = read_track(&stats_path, stats)?;
+        let used = Amount {
+            count: used.count.into(),
+            bytes: used.bytes,
+        };
+        Some(HardQuota { count, bytes, used })
     }
 }
 
@@ -189,6 +246,13 @@ fn quota_node(path: &str) -> Option<(&str, &str)> {
     (is_path && (name == LIMITS || name == STATS)).then_some((limited, name))
 }
 
+/// Reads one of the pairs that follow the soft limits; below zero there is none. (StatsTrack of 3.9)
+fn hard_limit(limits: &str, name: &str) -> Option<i64> {
+    let mut pairs = limits.split([',', ';']).filter_map(|pair| pair.split_once('='));
+    let (_, number) = pairs.rfind(|(key, _)| *key == name)?;
+    number.parse().ok().filter(|limit| *limit > -1)
+}
+
 fn read_track(path: &str, node: NodeRef<'_>) -> Option<StatsTrack> {
     let track = StatsTrack::parse(node.data().unwrap_or_default());
     if track.is_none() {
@@ -247,6 +311,25 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(StatsTrack::parse(text.as_bytes()), read, "{text}");
+        }
+    }
+
+    #[test]
+    fn hard_limits_stand_behind_the_soft_ones_where_3_4_does_not_look() {
+        let text = "count=3,bytes=-1=;byteHardLimit=100;countHardLimit=5";
+        assert_eq!(hard_limit(text, "countHardLimit"), Some(5));
+        assert_eq!(hard_limit(text, "byteHardLimit"), Some(100));
+        assert_eq!(
+            StatsTrack::parse(text.as_bytes()),
+            Some(StatsTrack { count: 3, bytes: -1 })
+        );
+        for none in [
+            "count=3,bytes=4",
+            "countHardLimit=-1",
+            "countHardLimit=x",
+            "xcountHardLimit=5",
+        ] {
+            assert_eq!(hard_limit(none, "countHardLimit"), None, "{none}");
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! > limit 300                      the longest transaction, bytes
+//! > enforce quotas                 hard quotas are kept to
 //! > who digest:user:secret         everybody who asks from here on; `nobody` for no identity but the address
 //! > create a /p [flags=e|s|es] [data=x] [acl=none|read|mine|auth]
 //! > delete a /p [version=3]        > set a /p [data=x] [version=3]      > setacl a /p acl=read [version=3]
@@ -15,7 +16,7 @@
 use std::sync::Arc;
 
 use oxkeeper::auth::Auth;
-use oxkeeper::processors::prep::Prep;
+use oxkeeper::processors::prep::{Prep, PrepRules};
 use oxkeeper::proto::multi::{MultiOp, encode_ops};
 use oxkeeper::proto::requests::{CreateRequest, PathVersion, PathWatch, SetAclRequest, SetDataRequest};
 use oxkeeper::proto::txn::{LoggedTxn, Txn};
@@ -29,7 +30,7 @@ use super::words::{Words, number};
 
 #[test]
 fn prep() {
-    play_all("prep", 10, || World::new(1_049_599), World::obey);
+    play_all("prep", 10, || World::new(1_049_599, false), World::obey);
 }
 
 const NOW: Now = Now {
@@ -49,13 +50,16 @@ struct World {
 }
 
 impl World {
-    fn new(max_txn_bytes: usize) -> World {
+    fn new(max_txn_bytes: usize, enforce_quota: bool) -> World {
         let sessions = Arc::new(Sessions::new(1, 2_000, SESSIONS, NOW));
         let prep = Prep::new(
             Arc::new(Auth::default()),
             Arc::clone(&sessions),
             Zxid(0),
-            max_txn_bytes,
+            PrepRules {
+                max_txn_bytes,
+                enforce_quota,
+            },
         );
         World {
             prep,
@@ -70,7 +74,8 @@ impl World {
     fn obey(&mut self, command: &str) -> Vec<String> {
         let (verb, words) = Words::of(command);
         match verb {
-            "limit" => *self = World::new(words.number(0) as usize),
+            "limit" => *self = World::new(words.number(0) as usize, false),
+            "enforce" => *self = World::new(1_049_599, true),
             "who" => self.identities = identities(words.at(0)),
             "from" if words.at(0) == "here" => self.origin = Origin::Client(ConnId(1)),
             "from" => self.origin = Origin::Learner(Sid(words.number(0))),

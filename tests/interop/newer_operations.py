@@ -372,8 +372,43 @@ def until_gone(client, path):
     peers.wait_until(lambda: client.exists(path) is None, 20, f"{path} to be removed")
 
 
+def hard_quota(client, lines):
+    """zookeeper.enforceQuota: what exceeds a hard limit is refused, alone and in a multi."""
+    client.create("/hq", b"12")
+    client.create("/zookeeper/quota/hq")
+    limits = "/zookeeper/quota/hq/zookeeper_limits"
+    client.create(limits, b"count=-1,bytes=-1=;byteHardLimit=10;countHardLimit=3")
+    client.create("/zookeeper/quota/hq/zookeeper_stats", b"count=0,bytes=0")
+    client.ask("one", CREATE, create_body("/hq/1", b"123"), lambda reader: reader.string())
+    client.ask("two", CREATE2, create_body("/hq/2", b"123"), path_and_stat)
+    client.ask("too many", CREATE, create_body("/hq/3"))
+    client.ask("too many containers", CREATE_CONTAINER, create_body("/hq/3", b"", None, CONTAINER))
+    client.ask("sequential", CREATE2, create_body("/hq/s-", b"", None, SEQUENTIAL))
+    client.ask("exists before the quota", CREATE, create_body("/hq/1", b"x" * 99))
+    client.ask("too large", SET_DATA, wire._string("/hq/1") + wire._buffer(b"123456") + struct.pack(">i", 0))
+    client.ask("quota before the version", SET_DATA, wire._string("/hq/1") + wire._buffer(b"123456") + struct.pack(">i", 9))
+    client.ask("as large", SET_DATA, wire._string("/hq/1") + wire._buffer(b"12345") + struct.pack(">i", 0), stat)
+    client.ask("another, as large", SET_DATA, wire._string("/hq/1") + wire._buffer(b"54321") + struct.pack(">i", 1), stat)
+    client.ask(
+        "in a multi",
+        MULTI,
+        parts((CREATE, create_body("/elsewhere")), (CREATE, create_body("/hq/3")), (DELETE, path_and("/hq/2", -1))),
+        multi_results,
+    )
+    lines.append(f"used {client.get('/zookeeper/quota/hq/zookeeper_stats')[0]}")
+    client.set(limits, b"count=1,bytes=-1=;byteHardLimit=4;countHardLimit=-1")
+    client.ask("the count is free", CREATE, create_body("/hq/3"), lambda reader: reader.string())
+    client.ask("shrinking, still over", SET_DATA, wire._string("/hq/1") + wire._buffer(b"1234") + struct.pack(">i", -1))
+    client.ask("same size", SET_DATA, wire._string("/hq/1") + wire._buffer(b"abcde") + struct.pack(">i", -1), stat)
+    client.set(limits, b"count=1,bytes=1")
+    client.ask("soft only", CREATE, create_body("/hq/4", b"x" * 20), lambda reader: reader.string())
+    lines.append(f"used {client.get('/zookeeper/quota/hq/zookeeper_stats')[0]}")
+    for name in ("zookeeper_limits", "zookeeper_stats"):
+        client.delete(f"/zookeeper/quota/hq/{name}")
+
+
 CASES = [
-    configuration,    containers, times_to_live, newer_multi,
+    configuration, hard_quota, containers, times_to_live, newer_multi,
     create2, create2_in_multi, multi_read, watches, persistent, recursive, set_watches2, ephemerals,
     all_children_number, who_am_i,
 ]
@@ -381,8 +416,8 @@ CASES = [
 
 def record(kind):
     """(name, answers) of each case, each on a server of its own data."""
-    often = ["znode.container.checkIntervalMs=300"]
-    with peers.Server(kind, peers.temporary_directory("data"), properties=often) as server:
+    properties = ["znode.container.checkIntervalMs=300", "zookeeper.enforceQuota=true"]
+    with peers.Server(kind, peers.temporary_directory("data"), properties=properties) as server:
         for case in CASES:
             lines = []
             client = Newer(server.port, lines)

@@ -15,7 +15,7 @@ use super::peer_link::{Closer, PeerLink, PortEvent, QuorumPort, ToPeer};
 use super::quorum_peer::{ChainLetter, Outcome};
 use crate::auth::Auth;
 use crate::ensemble::{Member, NewerTxns, Role};
-use crate::processors::{ContainerRules, SyncRules};
+use crate::processors::{ContainerRules, PrepRules, SyncRules};
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{Epoch, LinkId, OpCode, SessionId, Sid, Xid, Zxid};
@@ -117,7 +117,10 @@ impl World {
                 server_id: 1,
                 seed: 1,
             },
-            max_txn_bytes: 1 << 20,
+            prep: PrepRules {
+                max_txn_bytes: 1 << 20,
+                enforce_quota: false,
+            },
             client_port: 2181,
             initial_counter: None,
             newer_txns: NewerTxns::Never,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use oxkeeper::auth::Auth;
 use oxkeeper::clients::{Asked, Cnxn, Fate, Hosting, Quiet, Round, Rules, WhiteList, Wishes};
 use oxkeeper::config::FOUR_LETTER_WORDS;
-use oxkeeper::processors::prep::Prep;
+use oxkeeper::processors::prep::{Prep, PrepRules};
 use oxkeeper::proto::requests::ConnectRequest;
 use oxkeeper::proto::txn::LoggedTxn;
 use oxkeeper::proto::{ConnId, Encode, ErrorCode, OpCode, SessionId, Xid, Zxid};
@@ -218,7 +218,11 @@ fn carry_out(bytes: &[u8], lag: usize) -> Done {
     server.feed(&hello());
     let wishes = std::mem::take(&mut server.wishes);
     let auth = Arc::clone(&server.rules.auth);
-    let mut prep = Prep::new(auth, Arc::clone(&server.sessions), Zxid(0), (1 << 20) + 1024);
+    let rules = PrepRules {
+        max_txn_bytes: (1 << 20) + 1024,
+        enforce_quota: true,
+    };
+    let mut prep = Prep::new(auth, Arc::clone(&server.sessions), Zxid(0), rules);
     prep.allow_newer_txns(true);
     let mut done = Done {
         log: Vec::new(),
