@@ -4,7 +4,6 @@
 //! not here (`hash`, `get_trace_mask`, `set_trace_mask`, `observer_connection_stat_reset`).
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
@@ -99,7 +98,7 @@ const COMMANDS: &[Command] = &[
     Command {
         names: &["dirs"],
         run: Run::Serving(|sources, _, _| {
-            let (data, log) = dir_sizes(sources);
+            let (data, log) = sources.dirs.sizes(&*sources.disk);
             fields([("datadir_size", json!(data)), ("logdir_size", json!(log))])
         }),
     },
@@ -375,7 +374,7 @@ fn server_stats(sources: &Sources, serving: &Serving, now: Now) -> Fields {
     let figures = Figures::gather(serving, &sources.gate, &sources.status);
     let gauges = monitor::gauges(sources, Some(&figures), now.elapsed_ms);
     let mean = gauges.iter().find(|gauge| gauge.name == "avg_latency");
-    let (data, log) = dir_sizes(sources);
+    let (data, log) = sources.dirs.sizes(&*sources.disk);
     // Java tells -1 before the first answer; how long answers are is not measured here.
     let sizes = json!({"last_buffer_size": -1, "min_buffer_size": -1, "max_buffer_size": -1});
     let stats = json!({
@@ -497,25 +496,6 @@ fn zab_state(sources: &Sources) -> Fields {
         ("zab_counter", json!(zxid.counter())),
         ("zabstate", json!(tenure.phase())),
     ])
-}
-
-/// The bytes of the two data directories.
-fn dir_sizes(sources: &Sources) -> (u64, u64) {
-    let size = |dir: &Path| -> u64 {
-        let files = sources.disk.list(dir).unwrap_or_default();
-        let lengths = files
-            .iter()
-            .take(MOST_LISTED)
-            .filter_map(|file| sources.disk.open(file).ok()?.len().ok());
-        lengths.sum()
-    };
-    let data = size(&sources.dirs.snapshot);
-    let log = if sources.dirs.log == sources.dirs.snapshot {
-        data
-    } else {
-        size(&sources.dirs.log)
-    };
-    (data, log)
 }
 
 fn note_cut(out: &mut Fields, is_cut: bool) {

@@ -1,5 +1,4 @@
-//! The sixteen words that operators and their tools send instead of a handshake, and which of them are
-//! answered. What each answers stands in `word_answers.rs`. (ServerCnxn)
+//! The words that operators and their tools send instead of a handshake, and which of them are answered. What each answers stands in `word_answers.rs`. (ServerCnxn)
 
 use std::collections::BTreeSet;
 
@@ -37,6 +36,8 @@ words! {
     Cons = b"cons",
     /// The connections' figures back to zero.
     Crst = b"crst",
+    /// How large the data directories are. (3.5)
+    Dirs = b"dirs",
     /// Sessions and their ephemerals.
     Dump = b"dump",
     /// The environment of the process.
@@ -109,12 +110,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn there_are_sixteen_words_and_each_is_found_by_its_letters() {
-        assert_eq!(Word::ALL.len(), 16);
+    fn each_word_is_found_by_its_letters() {
+        assert_eq!(Word::ALL.len(), 17);
         for &word in Word::ALL {
             assert_eq!(Word::of(word.letters()), Some(word));
         }
-        assert_eq!((Word::of(*b"dirs"), Word::of(*b"RUOK")), (None, None));
+        assert_eq!((Word::of(*b"hash"), Word::of(*b"RUOK")), (None, None));
     }
 
     #[test]

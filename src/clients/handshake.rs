@@ -25,6 +25,9 @@ impl Cnxn {
         let now_ms = round.now.elapsed_ms;
         let mut reader = Reader::new(frame);
         let request = ConnectRequest::decode(&mut reader)?;
+        if !round.tokens.take(now_ms) {
+            return Err(Hangup::Throttled);
+        }
         self.is_old = reader.remaining() == 0;
         let takes_read_only = !self.is_old && bool::decode(&mut reader)?;
         if self.is_old {

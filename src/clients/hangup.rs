@@ -31,6 +31,9 @@ pub enum Hangup {
     /// The client has asked for no session.
     #[error("no session was asked for within {0} ms")]
     Silent(i64),
+    /// Sessions are asked for faster than the operator allows.
+    #[error("more sessions are asked for than connection_throttle_tokens allows")]
+    Throttled,
     /// The server refuses the session and has said so already.
     #[error("refused")]
     Refused,

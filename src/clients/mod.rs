@@ -36,6 +36,7 @@ mod handshake;
 pub mod hangup;
 pub mod outbox;
 pub mod quiet;
+pub mod token_bucket;
 pub mod word_answers;
 
 pub use ask::{Ask, Asked};
@@ -43,6 +44,7 @@ pub use cnxn::{Cnxn, Fate, MOST_UNSENT_BYTES, Pause};
 pub use four_letter_words::{WhiteList, Word, WordCall};
 pub use hangup::Hangup;
 pub use quiet::{Line, Quiet};
+pub use token_bucket::{TokenBucket, TokenRules};
 
 /// What the operator has set for connections.
 #[derive(Debug, Clone)]
@@ -87,6 +89,8 @@ pub struct Round<'a> {
     pub wishes: &'a mut Wishes,
     /// How many lines the log may still take.
     pub quiet: &'a mut Quiet,
+    /// How many sessions may still be asked for.
+    pub tokens: &'a mut TokenBucket,
 }
 
 /// What the connections of one round wish for, in order.

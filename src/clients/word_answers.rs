@@ -105,6 +105,11 @@ pub fn cons(clients: &[String]) -> String {
     out
 }
 
+/// `dirs`: the bytes of the two data directories. (DirsCommand of 3.9)
+pub fn dirs((data, log): (u64, u64)) -> String {
+    format!("datadir_size: {data}\nlogdir_size: {log}\n")
+}
+
 /// `mntr`.
 pub fn mntr(figures: &Figures) -> String {
     let mut out = String::new();

@@ -41,13 +41,15 @@ pub(super) struct Acceptor<L> {
     resting_until_ms: i64,
     warned_ms: i64,
     max_per_address: usize,
+    max_in_all: Option<usize>,
     /// How many connections leave the server enough files for its own work: a new log, a snapshot.
     most: usize,
 }
 
 impl<L: Listener> Acceptor<L> {
-    /// Accepts from `listener`, at most `max_per_address` from one address at once if that is not 0.
-    pub fn new(listener: L, max_per_address: usize) -> Acceptor<L> {
+    /// Accepts from `listener`, at most `max_per_address` from one address at once if that is not 0, and
+    /// `max_in_all` from all.
+    pub fn new(listener: L, max_per_address: usize, max_in_all: Option<usize>) -> Acceptor<L> {
         let (resting_until_ms, warned_ms) = (0, i64::MIN / 2);
         let files = usize::try_from(max_open_files()).unwrap_or(usize::MAX);
         Acceptor {
@@ -57,6 +59,7 @@ impl<L: Listener> Acceptor<L> {
             resting_until_ms,
             warned_ms,
             max_per_address,
+            max_in_all,
         }
     }
 
@@ -97,6 +100,13 @@ impl<L: Listener> Acceptor<L> {
     }
 
     fn is_welcome(&self, remote: SocketAddr, table: &Table<L::Stream>, desk: &mut Desk) -> bool {
+        if let Some(max) = self.max_in_all.filter(|&max| table.len() >= max) {
+            let text = format_args!("Too many connections {} - max is {max}", table.len());
+            desk.status.metrics.counters.rejected.add(1);
+            let now_ms = desk.now.elapsed_ms;
+            desk.quiet.say(Line::TooMany, log::Level::Error, now_ms, text);
+            return false;
+        }
         let max = self.max_per_address;
         if max == 0 || table.count_of(remote.ip()) < max {
             return true;

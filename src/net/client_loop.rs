@@ -23,10 +23,11 @@ use crate::seeded_fault::SeededFault;
 
 use super::acceptor::{Acceptor, Listener};
 use super::answers::answer;
-use super::client_port::PortConfig;
+use super::client_port::{PortConfig, PortLimits};
 use super::desk::{Desk, Serves};
 use super::mailbox::Mailbox;
 use super::table::{Socket, Table};
+use super::throttle::hold_back;
 use super::words::{TRACE_MASK, Words};
 
 /// A loop with all it holds. Whoever drives it sleeps as long as it says, and hands in what has happened.
@@ -39,6 +40,8 @@ pub struct ClientLoop<L: Listener> {
     words: Words,
     /// How long a connection may take to ask for a session, or to take its last answer.
     patience_ms: i64,
+    /// How many requests may be inside at once, if that is limited.
+    most_inside: Option<usize>,
     lists: Lists,
     buffer: Vec<u8>,
 }
@@ -90,20 +93,34 @@ impl<L: Listener> ClientLoop<L> {
         mailbox: Mailbox<ClientLetter>,
         serves: Serves,
     ) -> ClientLoop<L> {
-        let Serves { gate, status, clock } = serves;
+        let Serves {
+            gate,
+            status,
+            clock,
+            disk,
+            dirs,
+        } = serves;
+        let PortLimits {
+            connections,
+            requests,
+            sessions,
+        } = config.limits;
         let words = Words {
             conf: format!("clientPort={port}\n{}", config.conf),
             envi,
             trace_mask: TRACE_MASK,
+            disk,
+            dirs,
         };
         ClientLoop {
-            acceptor: Acceptor::new(listener, config.max_per_address),
+            acceptor: Acceptor::new(listener, config.max_per_address, connections),
             mailbox,
             clock,
             table: Table::new(LOOP_INDEX),
-            desk: Desk::new(gate, status, config.rules),
+            desk: Desk::new(gate, status, config.rules, sessions),
             words,
             patience_ms: config.patience_ms,
+            most_inside: requests,
             lists: Lists::default(),
             buffer: vec![0; READ_BYTES],
         }
@@ -288,11 +305,18 @@ impl<L: Listener> ClientLoop<L> {
     }
 
     fn send_inside(&mut self) {
-        let chain = std::mem::take(&mut self.desk.wishes.chain);
-        if let Some(serving) = self.desk.serving.as_ref().filter(|_| !chain.is_empty()) {
-            self.desk.gate.entered(chain.len());
-            serving.chain.post(chain);
+        let mut chain = std::mem::take(&mut self.desk.wishes.chain);
+        let Some(serving) = self.desk.serving.clone().filter(|_| !chain.is_empty()) else {
+            return;
+        };
+        if let Some(most) = self.most_inside {
+            self.desk.wishes.chain = hold_back(&mut chain, most, &self.table, &self.desk);
+            if chain.is_empty() {
+                return;
+            }
         }
+        self.desk.gate.entered(chain.len());
+        serving.chain.post(chain);
     }
 
     fn answer_words(&mut self) {

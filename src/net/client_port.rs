@@ -10,7 +10,7 @@ use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use thiserror::Error;
 
-use crate::clients::{Rules, environment, word_answers};
+use crate::clients::{Rules, TokenRules, environment, word_answers};
 use crate::request::ClientLetter;
 use crate::runtime::machine::{Machine, raise_max_open_files};
 use crate::runtime::{Address, ExitCode, Halt};
@@ -29,6 +29,8 @@ pub struct PortConfig {
     pub port: u16,
     /// How many connections one address may have; 0 for no limit. (`maxClientCnxns`)
     pub max_per_address: usize,
+    /// Limits besides, if any.
+    pub limits: PortLimits,
     /// How long a connection may take to ask for a session, or to take its last answer, milliseconds. 3.4.14
     /// waits for ever.
     pub patience_ms: i64,
@@ -36,6 +38,17 @@ pub struct PortConfig {
     pub rules: Rules,
     /// The answer of `conf` behind its first line `clientPort=`, with a line feed at the end of each line.
     pub conf: String,
+}
+
+/// Limits that 3.4 does not have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PortLimits {
+    /// How many connections there may be in all. (`maxCnxns`)
+    pub connections: Option<usize>,
+    /// How many requests may be inside at once; further ones wait. (`request_throttle_max_requests`)
+    pub requests: Option<usize>,
+    /// How fast sessions may be asked for. (`connection_throttle_tokens`)
+    pub sessions: Option<TokenRules>,
 }
 
 /// Why the port cannot be had.

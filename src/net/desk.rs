@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, Weak};
 
-use crate::clients::{Cnxn, Hosting, Line, Quiet, Round, Rules, Wishes};
+use crate::clients::{Cnxn, Hosting, Line, Quiet, Round, Rules, TokenBucket, TokenRules, Wishes};
 use crate::proto::{ConnId, OpCode, SessionId};
 use crate::request::{Gate, ServerState, Serving, Status};
-use crate::runtime::{Clock, Now};
-use crate::storage::Database;
+use crate::runtime::{Clock, Disk, Now};
+use crate::storage::{Database, Dirs};
 
 use super::tally::Tally;
 
@@ -18,6 +18,10 @@ pub struct Serves {
     pub status: Arc<Status>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Where the data is, for the word that tells how much it is.
+    pub disk: Arc<dyn Disk>,
+    /// In which directories.
+    pub dirs: Dirs,
 }
 
 /// The loop's papers.
@@ -36,10 +40,11 @@ pub(super) struct Desk {
     database: Weak<Database>,
     pub wishes: Wishes,
     pub quiet: Quiet,
+    pub tokens: TokenBucket,
 }
 
 impl Desk {
-    pub fn new(gate: Arc<Gate>, status: Arc<Status>, rules: Rules) -> Desk {
+    pub fn new(gate: Arc<Gate>, status: Arc<Status>, rules: Rules, tokens: Option<TokenRules>) -> Desk {
         Desk {
             gate,
             status,
@@ -51,6 +56,7 @@ impl Desk {
             database: Weak::new(),
             wishes: Wishes::default(),
             quiet: Quiet::default(),
+            tokens: TokenBucket::new(tokens),
         }
     }
 
@@ -69,6 +75,10 @@ impl Desk {
     /// Counts what the round has done.
     pub fn end_round(&mut self, now_us: i64) {
         self.tally.end_round(&self.status);
+        let refused = self.tokens.take_refused();
+        if refused > 0 {
+            self.status.metrics.counters.rejected.add(refused);
+        }
         let summaries = &self.status.metrics.summaries;
         summaries.client_loop.count(now_us - self.now_us);
     }
@@ -93,7 +103,7 @@ impl Desk {
             applied: serving.database.applied(),
             read_only: serving.state == ServerState::ReadOnly,
         });
-        let (wishes, quiet) = (&mut self.wishes, &mut self.quiet);
+        let (wishes, quiet, tokens) = (&mut self.wishes, &mut self.quiet, &mut self.tokens);
         Round {
             now: self.now,
             now_us: self.now_us,
@@ -102,6 +112,7 @@ impl Desk {
             room,
             wishes,
             quiet,
+            tokens,
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! `client_port` binds the port of the clients and runs the loop `NIOServerCxn.Factory`; the loop's parts are
 //! `client_loop` (one round), `answers` (what it answers by itself), `acceptor` (new connections), `mailbox`
-//! (letters to the loop), `table` (which connection is where) and `words` (what the four-letter words need to
-//! know). None of them but `client_port` knows whose sockets they are.
+//! (letters to the loop), `table` (which connection is where), `throttle` (what waits for room inside) and `words`
+//! (what the four-letter words need to know). None of them but `client_port` knows whose sockets they are.
 //!
 //! `http_port` is an optional port for people and monitoring, on a poll of its own; `probe` asks other servers for
 //! it.
@@ -23,11 +23,12 @@ pub mod quorum_port;
 pub mod quorum_streams;
 mod table;
 mod tally;
+mod throttle;
 mod words;
 
 pub use acceptor::Listener;
 pub use client_loop::{ClientLoop, Signal};
-pub use client_port::{BindError, ClientPort, PortConfig};
+pub use client_port::{BindError, ClientPort, PortConfig, PortLimits};
 pub use desk::Serves;
 pub use election_port::{ElectionConfig, ElectionPort};
 pub use mailbox::Mailbox;

@@ -6,13 +6,14 @@ use crate::clients::four_letter_words::{Word, WordCall};
 use crate::clients::word_answers::{self as say, Figures, NOT_SERVING};
 use crate::proto::{ConnId, SessionId};
 use crate::request::Serving;
+use crate::runtime::Disk;
 use crate::runtime::time::java_date;
+use crate::storage::Dirs;
 
 use super::desk::Desk;
 use super::table::Table;
 
 /// What the words know by themselves.
-#[derive(Debug)]
 pub(super) struct Words {
     /// The answer of `conf`.
     pub conf: String,
@@ -20,6 +21,10 @@ pub(super) struct Words {
     pub envi: String,
     /// What `stmk` sets and `gtmk` tells; it has no effect here, as there is no trace log.
     pub trace_mask: i64,
+    /// Where the data is, for `dirs`.
+    pub disk: Arc<dyn Disk>,
+    /// In which directories.
+    pub dirs: Dirs,
 }
 
 impl Words {
@@ -62,6 +67,7 @@ impl Words {
                 Some(&clients(table, desk, true)),
             ),
             Word::Mntr => say::mntr(&Figures::gather(serving, &desk.gate, &desk.status)),
+            Word::Dirs => say::dirs(self.dirs.sizes(&*self.disk)),
             Word::Dump => dump(serving),
             Word::Wchs => {
                 let figures = serving.database.watches().figures();

@@ -97,8 +97,7 @@ impl View<'_> {
             count: 1,
             bytes: data_len(data),
         };
-        self.demand_quota(&path, added)?;
-        self.use_quota(&path, added);
+        self.claim_quota(&path, added)?;
         parent.cversion = parent.cversion.wrapping_add(1);
         parent.child_count += 1;
         let parent_cversion = parent.cversion;
@@ -353,6 +352,13 @@ impl View<'_> {
                 return Err(Refusal::at(ErrorCode::QuotaExceeded, limited));
             }
         }
+        Ok(())
+    }
+
+    /// The same, and notes what the change adds.
+    fn claim_quota(&mut self, path: &str, added: Amount) -> Result<(), Refusal> {
+        self.demand_quota(path, added)?;
+        self.use_quota(path, added);
         Ok(())
     }
 

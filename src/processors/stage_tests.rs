@@ -100,6 +100,10 @@ struct SyncScript {
 
 impl SyncScript {
     fn new(snap_count: u32) -> SyncScript {
+        SyncScript::with_limits(snap_count, None)
+    }
+
+    fn with_limits(snap_count: u32, snap_size_bytes: Option<u64>) -> SyncScript {
         let disk = MemDisk::new();
         let dirs = Dirs::open(&disk, Path::new("/data"), Path::new("/data")).expect("directories");
         let options = LogOptions {
@@ -120,6 +124,7 @@ impl SyncScript {
         };
         let rules = SyncRules {
             snap_count,
+            snap_size_bytes,
             fsync_warning_ms: 1_000,
             server_id: 0,
             seed: 1,
@@ -205,6 +210,18 @@ fn the_log_is_rolled_and_a_snapshot_asked_for_unless_one_is_under_way() {
     script.busy.store(false, Ordering::Release);
     (41..=60).for_each(|zxid| drop(script.stage.step(NOW, vec![create(ONE, zxid, "/a")])));
     assert_eq!(asked(&script), 1);
+}
+
+#[test]
+fn the_log_is_rolled_by_size_where_that_is_limited() {
+    let first = create(ONE, 1, "/a");
+    let bytes = first.logged.as_ref().expect("a transaction").bytes().len() as u64;
+    let mut script = SyncScript::with_limits(100_000, Some(10 * bytes));
+    drop(script.stage.step(NOW, vec![first]));
+    (2..=5).for_each(|zxid| drop(script.stage.step(NOW, vec![create(ONE, zxid, "/a")])));
+    assert_eq!(script.snapshots.try_take(), None);
+    (6..=12).for_each(|zxid| drop(script.stage.step(NOW, vec![create(ONE, zxid, "/a")])));
+    assert!(script.snapshots.try_take().is_some());
 }
 
 struct FinalScript {

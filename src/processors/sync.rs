@@ -19,6 +19,8 @@ pub struct TakeSnapshot;
 pub struct SyncRules {
     /// About so many transactions go into one log file (`snapCount`).
     pub snap_count: u32,
+    /// Or about so many bytes, if that is less (`snapSizeLimitInKb`).
+    pub snap_size_bytes: Option<u64>,
     /// A sync that takes longer is worth a WARN (`fsync.warningthresholdms`).
     pub fsync_warning_ms: i64,
     /// The server's number, for log lines.
@@ -39,9 +41,16 @@ pub struct SyncRequestProcessor {
     status: Arc<Status>,
     waiting: Vec<Prepared>,
     unsafe_txns: usize,
-    logged_since_roll: u32,
-    roll_after: u32,
+    since_roll: Logged,
+    roll_after: Logged,
     random: u64,
+}
+
+/// What has gone to a log file, or may.
+#[derive(Debug, Clone, Copy)]
+struct Logged {
+    txns: u32,
+    bytes: u64,
 }
 
 /// What a sync stage is connected to.
@@ -82,8 +91,8 @@ impl SyncRequestProcessor {
             status,
             waiting: Vec::new(),
             unsafe_txns: 0,
-            logged_since_roll: 0,
-            roll_after: 0,
+            since_roll: NOTHING,
+            roll_after: NOTHING,
             random: rules.seed | 1,
         };
         processor.roll_after = processor.draw_roll();
@@ -94,8 +103,10 @@ impl SyncRequestProcessor {
         if let Some(txn) = &prepared.logged {
             self.log.append(txn)?;
             self.unsafe_txns += 1;
-            self.logged_since_roll += 1;
-            if self.logged_since_roll > self.roll_after {
+            self.since_roll.txns += 1;
+            self.since_roll.bytes += txn.bytes().len() as u64;
+            let (since, after) = (self.since_roll, self.roll_after);
+            if since.txns > after.txns || since.bytes > after.bytes {
                 self.roll()?;
             }
         }
@@ -109,7 +120,7 @@ impl SyncRequestProcessor {
 
     /// A new log file, and a snapshot so that the old ones can go one day.
     fn roll(&mut self) -> Result<(), StorageError> {
-        self.logged_since_roll = 0;
+        self.since_roll = NOTHING;
         self.roll_after = self.draw_roll();
         self.log.roll()?;
         if self.snapshot_busy.swap(true, Ordering::AcqRel) {
@@ -149,14 +160,20 @@ impl SyncRequestProcessor {
         }
     }
 
-    /// Half of snapCount, and a random part of the other half: not all servers snapshot at one time.
-    fn draw_roll(&mut self) -> u32 {
+    /// Half of each limit, and a random part of the other half: not all servers snapshot at one time.
+    fn draw_roll(&mut self) -> Logged {
         // Xorshift: any spread will do.
         self.random ^= self.random << 13;
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
-        let half = (self.rules.snap_count / 2).max(1);
-        half + (self.random % u64::from(half)) as u32
+        let draw = |limit: u64| {
+            let half = (limit / 2).max(1);
+            half + self.random % half
+        };
+        Logged {
+            txns: draw(self.rules.snap_count.into()) as u32,
+            bytes: self.rules.snap_size_bytes.map_or(u64::MAX, draw),
+        }
     }
 }
 
@@ -192,5 +209,6 @@ fn halt(error: StorageError) -> Flow {
     Flow::Halt(Halt::new(ExitCode::Log, error.to_string()))
 }
 
+const NOTHING: Logged = Logged { txns: 0, bytes: 0 };
 /// A sync is due when so many transactions wait for one. (SyncRequestProcessor)
 const MOST_UNSAFE: usize = 1_000;

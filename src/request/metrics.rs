@@ -98,7 +98,9 @@ counters! {
     bytes_received = "bytes_received_count", "Bytes read from clients";
     bytes_sent = "response_bytes", "Bytes written to clients";
     accepted = "connection_accepted_count", "Connections of clients taken in";
-    rejected = "connection_rejected", "Connections refused, since their address has too many";
+    rejected = "connection_rejected", "Connections refused, since their address, or the server, has too many";
+    throttled = "request_throttle_wait_count", "Rounds in which requests of clients waited for request_throttle_max_requests";
+    stale_dropped = "stale_requests_dropped", "Requests that waited for it until their connection had ended";
     dropped = "connection_drop_count", "Connections of clients that have ended";
     expired = "stale_sessions_expired", "Sessions that expired here";
     watch_events = "watch_event_count", "Watch events sent to clients";

@@ -8,10 +8,10 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, select, unbounded};
 
 use crate::auth::Auth;
-use crate::clients::{Rules, WhiteList};
-use crate::config::{Config, EnsembleConfig};
+use crate::clients::{Rules, TokenRules, WhiteList};
+use crate::config::{Config, EnsembleConfig, Limits};
 use crate::ensemble::{NewerTxns, Role};
-use crate::net::PortConfig;
+use crate::net::{PortConfig, PortLimits};
 use crate::processors::{ContainerRules, PrepRules, SyncRules};
 use crate::request::Status;
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
@@ -84,6 +84,7 @@ pub(super) fn port_config(config: &Config, auth: &Arc<Auth>) -> PortConfig {
         host: config.client_port_address.clone(),
         port: config.client_port,
         max_per_address: usize::try_from(config.max_client_cnxns).unwrap_or(0),
+        limits: port_limits(&config.limits),
         patience_ms: i64::from(config.tick_time_ms) * PATIENCE_TICKS,
         rules: Rules {
             max_frame_bytes: usize::try_from(config.jute_max_buffer).unwrap_or(0),
@@ -93,6 +94,18 @@ pub(super) fn port_config(config: &Config, auth: &Arc<Auth>) -> PortConfig {
             auth: Arc::clone(auth),
         },
         conf: conf_text(config),
+    }
+}
+
+fn port_limits(limits: &Limits) -> PortLimits {
+    PortLimits {
+        connections: limits.max_cnxns,
+        requests: limits.max_requests,
+        sessions: limits.connections.map(|throttle| TokenRules {
+            most: throttle.tokens,
+            fill_time_ms: throttle.fill_time_ms,
+            fill_count: throttle.fill_count,
+        }),
     }
 }
 
@@ -162,6 +175,7 @@ pub(super) fn begin() -> Result<(OsHost, Receiver<i32>, Receiver<Halt>), Halt> {
 pub(super) fn sync_rules(config: &Config, now: Now) -> SyncRules {
     SyncRules {
         snap_count: config.snap_count,
+        snap_size_bytes: config.limits.snap_size_bytes,
         fsync_warning_ms: config.fsync_warning_threshold_ms,
         server_id: server_id(config),
         seed: now.wall_ms.unsigned_abs(),

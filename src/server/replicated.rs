@@ -119,11 +119,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
     let status = Arc::clone(&state.status);
     let auth = Arc::new(auth_of(config));
-    let serves = Serves {
-        gate: Arc::clone(&gate),
-        status: Arc::clone(&status),
-        clock: Arc::clone(&clock),
-    };
+    let serves = serves(&state, &gate, &clock);
     let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
     let (client_port, clients) = (port.port(), Clients::new(vec![letters]));
     let me = member(ensemble)?;
@@ -181,6 +177,17 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         shown,
         _locks: state.locks,
     })
+}
+
+/// What the port of the clients serves by.
+fn serves(state: &State, gate: &Arc<Gate>, clock: &Arc<dyn Clock>) -> Serves {
+    Serves {
+        gate: Arc::clone(gate),
+        status: Arc::clone(&state.status),
+        clock: Arc::clone(clock),
+        disk: Arc::clone(&state.disk),
+        dirs: state.dirs.clone(),
+    }
 }
 
 fn peer_thread_name(config: &Config, ensemble: &EnsembleConfig, client_port: u16) -> String {

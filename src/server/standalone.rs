@@ -90,6 +90,10 @@ fn load(config: &Config, disk: Arc<dyn Disk>, clock: &dyn Clock) -> Result<State
 /// Why it could not start.
 pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
     let clock = host.clock();
+    let state = load(config, host.disk(), &*clock)?;
+    let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
+    let auth = Arc::new(auth_of(config));
+    let serves = serves(&state, &gate, &clock);
     let State {
         disk,
         dirs,
@@ -98,14 +102,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         sessions,
         log,
         status,
-    } = load(config, host.disk(), &*clock)?;
-    let gate = Arc::new(Gate::new(config.global_outstanding_limit.into()));
-    let auth = Arc::new(auth_of(config));
-    let serves = Serves {
-        gate: Arc::clone(&gate),
-        status: Arc::clone(&status),
-        clock: Arc::clone(&clock),
-    };
+    } = state;
     let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
     let clients = Clients::new(vec![letters]);
 
@@ -157,6 +154,17 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         shown,
         _locks: locks,
     })
+}
+
+/// What the port of the clients serves by.
+fn serves(state: &State, gate: &Arc<Gate>, clock: &Arc<dyn Clock>) -> Serves {
+    Serves {
+        gate: Arc::clone(gate),
+        status: Arc::clone(&state.status),
+        clock: Arc::clone(clock),
+        disk: Arc::clone(&state.disk),
+        dirs: state.dirs.clone(),
+    }
 }
 
 impl Server {

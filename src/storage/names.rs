@@ -46,6 +46,19 @@ impl Dirs {
         Ok(dirs)
     }
 
+    /// How many bytes the files of snapshots and epochs have, and those of logs; the same if they lie together. What
+    /// cannot be looked at counts nothing.
+    pub fn sizes(&self, disk: &dyn Disk) -> (u64, u64) {
+        let size = |dir: &Path| -> u64 {
+            let files = disk.list(dir).unwrap_or_default();
+            let files = files.iter().take(MOST_COUNTED);
+            files.filter_map(|file| disk.open(file).ok()?.len().ok()).sum()
+        };
+        let data = size(&self.snapshot);
+        let together = self.log == self.snapshot;
+        (data, if together { data } else { size(&self.log) })
+    }
+
     /// The log that begins with this transaction.
     pub fn log_file(&self, first: Zxid) -> PathBuf {
         self.log.join(format!("{LOG_PREFIX}{:x}", first.0))
@@ -151,6 +164,9 @@ const LOG_PREFIX: &str = "log.";
 const SNAPSHOT_PREFIX: &str = "snapshot.";
 const UNFINISHED_PREFIX: &str = "tmp.snapshot.";
 
+/// So many files of a directory are looked at to say how large it is.
+const MOST_COUNTED: usize = 10_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +216,24 @@ mod tests {
         let error = open().expect_err("a snapshot among the logs").to_string();
         assert!(error.starts_with("Log directory has snapshot files."), "{error}");
         Dirs::open(&disk, Path::new("/logs"), Path::new("/logs")).expect("one directory holds both");
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_files() {
+        let disk = MemDisk::new();
+        let apart = Dirs::open(&disk, Path::new("/logs"), Path::new("/data")).expect("directories");
+        disk.put(&apart.log_file(Zxid(1)), b"12345");
+        disk.put(&apart.snapshot_file(Zxid(1)), b"12");
+        disk.put(&apart.snapshot.join("currentEpoch"), b"1");
+        assert_eq!(apart.sizes(&disk), (3, 5));
+        assert_eq!(
+            Dirs::of(Path::new("/data"), Path::new("/data")).sizes(&disk),
+            (3, 3)
+        );
+        assert_eq!(
+            Dirs::of(Path::new("/none"), Path::new("/none")).sizes(&disk),
+            (0, 0)
+        );
     }
 
     #[test]

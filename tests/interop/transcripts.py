@@ -337,7 +337,7 @@ def words_masks(kind):
             ("stmk 0x1ff", [server.word("stmk", (0x1FF).to_bytes(8, "big"))]),
             ("gtmk", [server.word("gtmk")]),
         ] + ask_all(server, normal, [
-            "ruok\n", "ruok and more", "srvr\r\n", "dirs", "RUOK", "reqs", "hash",
+            "ruok\n", "ruok and more", "srvr\r\n", "RUOK", "reqs", "hash",
         ])
 
 

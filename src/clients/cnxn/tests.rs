@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::*;
 use crate::auth::Auth;
 use crate::clients::credentials::MOST_IDENTITIES;
-use crate::clients::{Quiet, Rules, WhiteList, Wishes};
+use crate::clients::{Quiet, Rules, TokenBucket, WhiteList, Wishes};
 use crate::proto::Encode;
 use crate::proto::requests::{AuthPacket, ConnectRequest, PathWatch};
 use crate::request::Sessions;
@@ -27,6 +27,7 @@ struct Bench {
     rules: Rules,
     wishes: Wishes,
     quiet: Quiet,
+    tokens: TokenBucket,
     room: i64,
     serves: bool,
     read_only: bool,
@@ -46,6 +47,7 @@ impl Bench {
             },
             wishes: Wishes::default(),
             quiet: Quiet::default(),
+            tokens: TokenBucket::default(),
             room: 1_000,
             serves: true,
             read_only: false,
@@ -66,6 +68,7 @@ impl Bench {
             room: self.room,
             wishes: &mut self.wishes,
             quiet: &mut self.quiet,
+            tokens: &mut self.tokens,
         };
         act(&mut self.cnxn, &mut round)
     }

@@ -96,6 +96,50 @@ fn every_default_of_the_table_is_allowed_by_its_kind() {
 }
 
 #[test]
+fn limits_of_later_versions_are_off_until_they_are_set() {
+    let with = |more: &str| good(&format!("{ALONE}{more}")).limits;
+    let off = Limits {
+        enforce_quota: false,
+        max_cnxns: None,
+        max_requests: None,
+        connections: None,
+        snap_size_bytes: None,
+    };
+    assert_eq!(with(""), off);
+    assert_eq!(with("maxCnxns=-1"), off);
+    assert_eq!(with("snapSizeLimitInKb=0"), off);
+    assert_eq!(with("connection_throttle_fill_count=9"), off);
+    let keys = [
+        "enforceQuota=true",
+        "maxCnxns=7",
+        "request_throttle_max_requests=8",
+        "connection_throttle_tokens=5",
+        "connection_throttle_fill_time=10",
+        "connection_throttle_fill_count=2",
+        "snapSizeLimitInKb=3",
+    ];
+    let all = with(&keys.join("\n"));
+    let throttle = ConnectionThrottle {
+        tokens: 5,
+        fill_time_ms: 10,
+        fill_count: 2,
+    };
+    let on = Limits {
+        enforce_quota: true,
+        max_cnxns: Some(7),
+        max_requests: Some(8),
+        connections: Some(throttle),
+        snap_size_bytes: Some(3 * 1024),
+    };
+    assert_eq!(all, on);
+    let config = good(&format!(
+        "{ALONE}snapshot.trust.empty=true\nrequest_throttle_stall_time=5"
+    ));
+    let said = |word: &str| config.notes.iter().any(|note| note.text.contains(word));
+    assert!(said("snapshot.trust.empty") && said("request_throttle_stall_time"));
+}
+
+#[test]
 fn keys_are_taken_as_java_takes_them() {
     let with = |more: &str| good(&format!("{ALONE}{more}"));
     assert_eq!(with("tickTime = 2000 ").max_session_timeout_ms, 40_000);

@@ -1,18 +1,19 @@
 //! The loop on real sockets, before a chain that answers at once.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::*;
 use crate::auth::Auth;
-use crate::clients::WhiteList;
+use crate::clients::{TokenRules, WhiteList};
 use crate::proto::requests::PathWatch;
 use crate::proto::{ConnId, Encode, ErrorCode, EventType, OpCode, Xid, Zxid};
 use crate::request::reply::{write_event, write_frame, write_header};
 use crate::request::{Gate, Status};
 use crate::request::{Origin, Outcome, Replies, ReplyEntry, Request, ServerState, Serving, Sessions};
-use crate::runtime::{Clock, Crew, OsClock, Post, Threads};
-use crate::storage::{CommittedLog, Database};
+use crate::runtime::{Clock, Crew, MemDisk, OsClock, Post, Threads};
+use crate::storage::{CommittedLog, Database, Dirs};
 use crate::tools::client::{Client, Granted, Handshake};
 use crate::tools::wire::{Wire, four_letter_word};
 use crate::tree::{DataTree, Fired};
@@ -95,6 +96,7 @@ impl Server {
             host: Some("127.0.0.1".to_owned()),
             port: 0,
             max_per_address: 0,
+            limits: PortLimits::default(),
             patience_ms: 60_000,
             rules,
             conf: "dataDir=/d\n".to_owned(),
@@ -106,6 +108,8 @@ impl Server {
             gate: Arc::clone(&gate),
             status: Arc::clone(&status),
             clock: Arc::clone(&clock),
+            disk: Arc::new(MemDisk::new()),
+            dirs: Dirs::of(Path::new("/d"), Path::new("/d")),
         };
         let bound = ClientPort::bind(config, serves);
         let (port, address) = bound.expect("a free port");
@@ -239,6 +243,66 @@ fn one_address_may_have_so_many_connections_and_gets_them_back() {
 }
 
 #[test]
+fn all_addresses_together_may_have_so_many_connections() {
+    let server = Server::start(|config| config.limits.connections = Some(2));
+    let first = server.client();
+    let _second = server.client();
+    let none = four_letter_word(server.at, b"ruok", LIMIT).expect("closed");
+    assert!(none.is_empty());
+    assert_eq!(server.status.metrics.counters.rejected.get(), 1);
+    first.close().expect("closed").expect("in order");
+    assert_eq!(server.word(b"ruok"), "imok");
+}
+
+#[test]
+fn what_is_too_much_for_the_chain_waits_and_keeps_its_order() {
+    let server = Server::start(|config| config.limits.requests = Some(1));
+    let mut clients = [server.client(), server.client()];
+    let all: Vec<Vec<Xid>> = clients
+        .iter_mut()
+        .map(|client| {
+            let create = |_| client.send(OpCode::Create, |_| {});
+            (0..300).map(create).collect()
+        })
+        .collect();
+    for (client, xids) in clients.iter_mut().zip(all) {
+        for xid in xids {
+            client.receive_reply(xid).expect("its answer");
+        }
+    }
+    let counters = &server.status.metrics.counters;
+    assert!(counters.throttled.get() > 0 && counters.stale_dropped.get() == 0);
+    // The end of a session is not dropped with its connection.
+    let [first, second] = clients;
+    first.close().expect("closed").expect("in order");
+    second.close().expect("closed").expect("in order");
+}
+
+#[test]
+fn sessions_are_asked_for_as_fast_as_tokens_come_back() {
+    let rules = TokenRules {
+        most: 2,
+        fill_time_ms: 3_600_000,
+        fill_count: 1,
+    };
+    let server = Server::start(|config| config.limits.sessions = Some(rules));
+    let mut clients = [server.client(), server.client()];
+    let refused = Client::connect(server.at, &Handshake::default(), LIMIT);
+    assert!(refused.is_err());
+    for client in &mut clients {
+        client.ping().expect("others stay");
+    }
+    assert_eq!(server.word(b"ruok"), "imok");
+    assert_eq!(server.status.metrics.counters.rejected.get(), 1);
+}
+
+#[test]
+fn the_word_dirs_tells_how_large_the_directories_are() {
+    let server = Server::start(|_| {});
+    assert_eq!(server.word(b"dirs"), "datadir_size: 0\nlogdir_size: 0\n");
+}
+
+#[test]
 fn silence_and_half_a_handshake_end_after_a_while() {
     let server = Server::start(|config| config.patience_ms = 300);
     let mut silent = Wire::open(server.at, LIMIT).expect("connected");
@@ -330,7 +394,7 @@ fn bad_bytes_close_their_own_connection_only() {
     let server = Server::start(|_| {});
     let mut good = server.client();
     for bytes in [
-        &b"dirs"[..],
+        &b"hash"[..],
         &[0x80, 0, 0, 0],
         &[0, 0x10, 0, 0],
         &[0, 0, 0, 0],
@@ -364,6 +428,7 @@ fn a_port_in_use_is_said_before_anything_runs() {
         host: Some("localhost".to_owned()),
         port: server.at.port(),
         max_per_address: 0,
+        limits: PortLimits::default(),
         patience_ms: 1,
         rules,
         conf: String::new(),
@@ -372,6 +437,8 @@ fn a_port_in_use_is_said_before_anything_runs() {
         gate: Arc::clone(&server.gate),
         status: Arc::clone(&server.status),
         clock: Arc::new(OsClock::new()),
+        disk: Arc::new(MemDisk::new()),
+        dirs: Dirs::of(Path::new("/d"), Path::new("/d")),
     };
     let bind = |config| ClientPort::bind(config, serves());
     let name = format!("localhost/127.0.0.1:{}", server.at.port());

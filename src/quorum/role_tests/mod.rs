@@ -113,6 +113,7 @@ impl World {
             recovery: RecoveryOptions::default(),
             sync: SyncRules {
                 snap_count: 100_000,
+                snap_size_bytes: None,
                 fsync_warning_ms: 60_000,
                 server_id: 1,
                 seed: 1,

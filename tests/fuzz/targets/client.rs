@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use oxkeeper::auth::Auth;
-use oxkeeper::clients::{Asked, Cnxn, Fate, Hosting, Quiet, Round, Rules, WhiteList, Wishes};
+use oxkeeper::clients::{Asked, Cnxn, Fate, Hosting, Quiet, Round, Rules, TokenBucket, WhiteList, Wishes};
 use oxkeeper::config::FOUR_LETTER_WORDS;
 use oxkeeper::processors::prep::{Prep, PrepRules};
 use oxkeeper::proto::requests::ConnectRequest;
@@ -80,6 +80,7 @@ struct Server {
     rules: Rules,
     wishes: Wishes,
     quiet: Quiet,
+    tokens: TokenBucket,
 }
 
 const NOW: Now = Now {
@@ -102,6 +103,7 @@ impl Server {
             },
             wishes: Wishes::default(),
             quiet: Quiet::default(),
+            tokens: TokenBucket::default(),
         }
     }
 
@@ -119,6 +121,7 @@ impl Server {
             room: 3,
             wishes: &mut self.wishes,
             quiet: &mut self.quiet,
+            tokens: &mut self.tokens,
         };
         act(&mut self.cnxn, &mut round)
     }
