@@ -14,6 +14,7 @@ pub mod proto;
 pub mod quorum;
 pub mod request;
 pub mod runtime;
+pub mod sasl;
 pub mod seeded_fault;
 pub mod server;
 pub mod storage;

@@ -26,6 +26,6 @@ pub enum Asked {
     Ping,
     /// Nothing that needs the tree: the answer is a header.
     Header(Zxid, ErrorCode),
-    /// A SASL token, of a server that has no SASL: the answer is a null token. (ZooKeeperServer.processSasl)
-    SaslToken,
+    /// A SASL token: the answer is another one, or null if there is nothing to say. (ZooKeeperServer.processSasl)
+    SaslToken(Option<Vec<u8>>),
 }

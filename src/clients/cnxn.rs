@@ -9,6 +9,7 @@ use crate::proto::{ConnId, Decode, ErrorCode, OpCode, Reader, SessionId, Xid, Zx
 use crate::request::connections::ConnectionInfo;
 use crate::request::{Identities, Origin, Outcome, ReplyEntry, Request};
 use crate::runtime::Now;
+use crate::sasl::ServerExchange;
 
 use super::address::JavaAddress;
 use super::ask::{Ask, Asked};
@@ -30,6 +31,8 @@ pub struct Cnxn {
     pub(super) session: SessionId,
     pub(super) timeout_ms: i32,
     pub(super) identities: Identities,
+    /// Its attempt to authenticate with SASL, once it has begun one.
+    pub(super) sasl: Option<Box<ServerExchange>>,
     /// The beginning of a frame that has not come whole, and what came while nothing was to be read.
     input: Vec<u8>,
     outbox: Outbox,
@@ -99,6 +102,7 @@ impl Cnxn {
             session: SessionId(0),
             timeout_ms: 0,
             identities: Arc::from([ip_identity(remote.ip())]),
+            sasl: None,
             input: Vec::new(),
             outbox: Outbox::default(),
             stats: CnxnStats::new(now.wall_ms),
@@ -426,6 +430,10 @@ impl Cnxn {
         match OpCode::of(header.op) {
             Some(OpCode::Auth) => self.on_auth(header.xid, body, round),
             Some(OpCode::Sasl) => self.on_sasl(header.xid, body, round),
+            _ if !self.may_ask(round) => {
+                self.refuse_stranger(header.xid, round);
+                Ok(())
+            }
             op => {
                 let standing = *standing.get_or_insert_with(|| self.look_up(hosting, round.now));
                 if standing.alive {

@@ -4,6 +4,7 @@ use crate::auth::AuthRefusal;
 use crate::proto::requests::AuthPacket;
 use crate::proto::{Decode, ErrorCode, Id, Xid, Zxid};
 use crate::request::Identities;
+use crate::sasl::{Answer, Refusal, ServerExchange, Service};
 
 use super::Round;
 use super::address::JavaAddress;
@@ -69,19 +70,95 @@ impl Cnxn {
         Ok(self.identities.iter().cloned().chain(fresh).collect())
     }
 
-    /// A SASL token. Without a login context 3.4.14 says so in its log, and answers a null token.
+    /// A SASL token, answered outside of the chain as 3.4.14 does. (ZooKeeperServer.processSasl)
     pub(super) fn on_sasl(&mut self, xid: Xid, body: &[u8], round: &mut Round<'_>) -> Result<(), Hangup> {
-        <&[u8]>::from_bytes(body)?;
-        let text = "cnxn.saslServer is null: cnxn object did not initialize its saslServer properly.";
-        round.quiet.say(
-            Line::Unknown,
-            log::Level::Error,
-            round.now.elapsed_ms,
-            format_args!("{text}"),
-        );
-        self.ask(xid, Asked::SaslToken, round);
+        let token = <&[u8]>::from_bytes(body)?;
+        let all_rules = round.rules;
+        let Some(rules) = &all_rules.sasl else {
+            let text = "cnxn.saslServer is null: cnxn object did not initialize its saslServer properly.";
+            say(round, log::Level::Error, format_args!("{text}"));
+            self.ask(xid, Asked::SaslToken(None), round);
+            return Ok(());
+        };
+        let nonce = || rules.nonces.nonce(self.id.0);
+        let begin = || Box::new(ServerExchange::new(Service::CLIENTS, nonce()));
+        let exchange = self.sasl.get_or_insert_with(begin);
+        match exchange.step(token, &rules.users) {
+            Ok(Answer::Challenge(token)) => self.ask(xid, Asked::SaslToken(Some(token)), round),
+            Ok(Answer::Proven { token, user }) => {
+                self.add_sasl_identity(user, round);
+                self.ask(xid, Asked::SaslToken(Some(token)), round);
+            }
+            Err(refusal) => {
+                let keeps_failed = rules.keeps_failed && all_rules.required_schemes.is_empty();
+                self.on_sasl_failure(xid, &refusal, keeps_failed, round);
+            }
+        }
         Ok(())
     }
+
+    fn add_sasl_identity(&mut self, user: String, round: &mut Round<'_>) {
+        say(
+            round,
+            log::Level::Info,
+            format_args!(
+                "Successfully authenticated client: authenticationID={user};  authorizationID={user}."
+            ),
+        );
+        say(
+            round,
+            log::Level::Info,
+            format_args!("adding SASL authorization for authorizationID: {user}"),
+        );
+        let id = Id::new("sasl", user);
+        if !self.identities.contains(&id) {
+            self.identities = self.identities.iter().cloned().chain([id]).collect();
+        }
+    }
+
+    /// The client is told no reason: its connection ends, or stays as it was before.
+    fn on_sasl_failure(&mut self, xid: Xid, refusal: &Refusal, keeps_failed: bool, round: &mut Round<'_>) {
+        say(
+            round,
+            log::Level::Warn,
+            format_args!("Client failed to SASL authenticate: {refusal}"),
+        );
+        if keeps_failed {
+            let text = "Maintaining client connection despite SASL authentication failure.";
+            say(round, log::Level::Warn, format_args!("{text}"));
+            self.ask(xid, Asked::SaslToken(None), round);
+        } else {
+            let text = "Closing client connection due to SASL authentication failure.";
+            say(round, log::Level::Warn, format_args!("{text}"));
+            self.state = State::Dead;
+        }
+    }
+
+    /// Whether requests of this connection are heard yet. (AuthenticationHelper of 3.9)
+    pub(super) fn may_ask(&self, round: &Round<'_>) -> bool {
+        let required = &round.rules.required_schemes;
+        required.is_empty() || self.identities.iter().any(|id| required.contains(&id.scheme))
+    }
+
+    /// Tells a client that it has to authenticate first, and closes its connection.
+    pub(super) fn refuse_stranger(&mut self, xid: Xid, round: &mut Round<'_>) {
+        let required = round.rules.required_schemes.join(",");
+        let remote = JavaAddress(self.remote);
+        say(
+            round,
+            log::Level::Error,
+            format_args!(
+                "Client {remote} has authenticated with none of the expected schemes {required}, closing session."
+            ),
+        );
+        let refusal = Asked::Header(Zxid(0), ErrorCode::SessionClosedRequireSaslAuth);
+        self.ask(xid, refusal, round);
+        self.state = State::Closing;
+    }
+}
+
+fn say(round: &mut Round<'_>, level: log::Level, text: std::fmt::Arguments<'_>) {
+    round.quiet.say(Line::Auth, level, round.now.elapsed_ms, text);
 }
 
 /// More identities are not taken on: every request carries them.

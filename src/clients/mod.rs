@@ -23,6 +23,7 @@ use crate::auth::Auth;
 use crate::proto::{ConnId, SessionId, Zxid};
 use crate::request::{Request, Sessions};
 use crate::runtime::Now;
+use crate::sasl::{Nonces, Users};
 
 pub mod address;
 pub mod ask;
@@ -59,6 +60,21 @@ pub struct Rules {
     pub words: WhiteList,
     /// Who may say who they are.
     pub auth: Arc<Auth>,
+    /// How clients authenticate with SASL, if they can.
+    pub sasl: Option<Arc<SaslRules>>,
+    /// A connection needs an identity of one of these schemes before its first request; any if there is none.
+    pub required_schemes: Vec<String>,
+}
+
+/// How clients authenticate with SASL.
+#[derive(Debug)]
+pub struct SaslRules {
+    /// Who has a password.
+    pub users: Users,
+    /// Whether a client that fails keeps its connection. (`zookeeper.allowSaslFailedClients`)
+    pub keeps_failed: bool,
+    /// The nonces, one for each connection.
+    pub nonces: Nonces,
 }
 
 /// What serves, as a connection needs to know it.

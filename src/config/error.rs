@@ -89,6 +89,16 @@ pub enum ConfigError {
         /// Which and why.
         reason: String,
     },
+    /// A file with names and passwords that cannot be used.
+    #[error("{}, line {line}: {reason}", path.display())]
+    Login {
+        /// The file.
+        path: PathBuf,
+        /// Where, from 1.
+        line: usize,
+        /// What is wrong, and what to do. No password is in it.
+        reason: String,
+    },
     /// A myid that is none.
     #[error("{}: {reason}", path.display())]
     MyId {

@@ -12,6 +12,7 @@ mod http;
 mod limits;
 pub mod options;
 pub mod properties;
+mod sasl;
 mod servers;
 mod settings;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub use error::{ConfigError, Origin};
 pub use http::{AdminConfig, HttpAddress};
 pub use limits::{ConnectionThrottle, Limits};
 use options::Opt;
+pub use sasl::{ClientSasl, QuorumSasl};
 use settings::Settings;
 pub use settings::{Setting, SystemProperties};
 
@@ -95,6 +97,8 @@ pub struct Config {
     pub super_digest: Option<String>,
     /// The super user's name under SASL.
     pub super_user: Option<String>,
+    /// How clients authenticate with SASL.
+    pub client_sasl: ClientSasl,
     /// Whether reads are served without a quorum.
     pub read_only_mode: bool,
     /// Whether transactions that 3.4 cannot read may be made.
@@ -146,29 +150,18 @@ pub struct EnsembleConfig {
     pub quorum_sasl: QuorumSasl,
 }
 
-/// How servers authenticate to each other. (QuorumAuth)
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct QuorumSasl {
-    /// Whether they do at all.
-    pub enabled: bool,
-    /// Whether those that do not are refused.
-    pub server_require: bool,
-    /// Whether this server does when it connects.
-    pub learner_require: bool,
-    /// The JAAS section for accepting.
-    pub server_login_context: String,
-    /// The JAAS section for connecting.
-    pub learner_login_context: String,
-    /// The Kerberos principal of the servers.
-    pub service_principal: String,
-}
-
 impl Config {
-    /// Reads and checks a configuration, and the myid if it takes one.
+    /// Reads and checks a configuration, and the myid and the file with passwords if it takes them.
     ///
     /// # Errors
     /// What the operator must mend before a server can start.
     pub fn load(source: &Source, system: SystemProperties) -> Result<Config, ConfigError> {
+        let mut config = Config::without_logins(source, system)?;
+        config.read_logins(|path| std::fs::read(path))?;
+        Ok(config)
+    }
+
+    fn without_logins(source: &Source, system: SystemProperties) -> Result<Config, ConfigError> {
         match source {
             Source::File(path) => {
                 let bytes = std::fs::read(path).map_err(|error| ConfigError::Unreadable {
@@ -196,6 +189,7 @@ impl Config {
     }
 
     /// Checks the text of a zoo.cfg. `path` is for messages; `read_my_id` reads the myid of an ensemble's member.
+    /// Names and passwords are for [`Config::read_logins`].
     ///
     /// # Errors
     /// As [`Config::load`].
@@ -206,7 +200,7 @@ impl Config {
         read_my_id: impl FnOnce(&Path) -> io::Result<Vec<u8>>,
     ) -> Result<Config, ConfigError> {
         let mut settings = Settings::from_file(path, bytes, system)?;
-        let sasl = quorum_sasl(&mut settings)?;
+        let sasl = sasl::quorum(&mut settings)?;
         let data_dir = settings.directory(&options::DATA_DIR)?;
         let data_dir = data_dir.ok_or_else(|| settings.missing("dataDir", ""))?;
         let data_log_dir = settings.directory(&options::DATA_LOG_DIR)?;
@@ -301,6 +295,7 @@ impl Config {
             four_letter_words: four_letter_words(settings, read_only_mode),
             super_digest: settings.text(&options::SUPER_DIGEST),
             super_user: settings.text(&options::SUPER_USER),
+            client_sasl: sasl::clients(settings)?,
             read_only_mode,
             newer_txns: containers::newer_txns(settings),
             containers: containers::rules(settings)?,
@@ -441,31 +436,6 @@ fn four_letter_words(settings: &Settings, read_only_mode: bool) -> BTreeSet<Stri
     // zkServer.sh status asks it.
     words.insert("srvr".to_owned());
     words
-}
-
-fn quorum_sasl(settings: &mut Settings) -> Result<QuorumSasl, ConfigError> {
-    let text = |option: &Opt| settings.text(option).unwrap_or_else(|| option.default.to_owned());
-    let server_login_context = text(&options::QUORUM_SERVER_LOGIN_CONTEXT);
-    let learner_login_context = text(&options::QUORUM_LEARNER_LOGIN_CONTEXT);
-    let service_principal = text(&options::QUORUM_SERVICE_PRINCIPAL);
-    let sasl = QuorumSasl {
-        enabled: settings.switch(&options::QUORUM_ENABLE_SASL),
-        server_require: settings.switch(&options::QUORUM_SERVER_REQUIRE_SASL),
-        learner_require: settings.switch(&options::QUORUM_LEARNER_REQUIRE_SASL),
-        server_login_context,
-        learner_login_context,
-        service_principal,
-    };
-    let enable = options::QUORUM_ENABLE_SASL.name;
-    let server = options::QUORUM_SERVER_REQUIRE_SASL.name;
-    let learner = options::QUORUM_LEARNER_REQUIRE_SASL.name;
-    let (lacking, wanted) = match (sasl.enabled, sasl.server_require, sasl.learner_require) {
-        (false, true, _) => (enable, server),
-        (false, false, true) => (enable, learner),
-        (true, true, false) => (learner, server),
-        _ => return Ok(sasl),
-    };
-    Err(settings.conflict(format!("{lacking} is disabled, so cannot enable {wanted}")))
 }
 
 fn ensemble(

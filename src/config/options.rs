@@ -200,6 +200,14 @@ options! {
     FOUR_LETTER_WORDS = Property "zookeeper.4lw.commands.whitelist", Kind::Text, "", "four-letter words that are answered, with commas between, or *; all but wchc and wchp if not set";
     SUPER_DIGEST = Property "zookeeper.DigestAuthenticationProvider.superDigest", Kind::Text, "", "user:base64 of the super user";
     SUPER_USER = Property "zookeeper.superUser", Kind::Text, "", "name of the super user under SASL";
+    JAAS_FILE = Property "zookeeper.java.security.auth.login.config", Kind::Text, "", "file with the names and passwords of SASL, in Java's syntax of login configurations";
+    JAVA_JAAS_FILE = Property "java.security.auth.login.config", Kind::Text, "", "the same, as Java has it";
+    SASL_SERVER_SECTION = Property "zookeeper.sasl.serverconfig", Kind::Text, "Server", "section of that file with the clients' passwords; named, it must be there";
+    SASL_SUPER_PASSWORD = Property "zookeeper.SASLAuthenticationProvider.superPassword", Kind::Text, "", "password of the user super, if the section has that user, instead of the section's";
+    ALLOW_SASL_FAILED_CLIENTS = Property "zookeeper.allowSaslFailedClients", Kind::Bool, "false", "whether a client that fails to authenticate with SASL stays connected";
+    REQUIRE_CLIENT_SASL = Property "zookeeper.sessionRequireClientSASLAuth", Kind::Bool, "false", "refuse the requests of clients that have not authenticated with SASL";
+    ENFORCE_AUTH = Property "zookeeper.enforce.auth.enabled", Kind::Bool, "false", "refuse the requests of clients that have not authenticated with one of enforce.auth.schemes";
+    ENFORCE_AUTH_SCHEMES = Property "zookeeper.enforce.auth.schemes", Kind::Text, "", "schemes for enforce.auth.enabled, with commas between";
     LEADER_SERVES = Property "zookeeper.leaderServes", Kind::YesUnlessNo, "yes", "whether a leader takes clients";
     CNX_TIMEOUT = StrictProperty "zookeeper.cnxTimeout", COUNT, "5000", "milliseconds to wait for a connection of the election port";
     TCP_KEEP_ALIVE = Property "zookeeper.tcpKeepAlive", Kind::Bool, "false", "TCP keepalive on connections of the election port";
@@ -267,18 +275,15 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     WithoutEffect {
         names: &[
             "authProvider.*",
-            "allowSaslFailedClients",
-            "sasl.*",
-            "SASLAuthenticationProvider.superPassword",
+            "sasl.client*",
             "kerberos.*",
             "security.auth_to_local",
             "requireKerberosConfig",
             "server.realm",
             "kinit",
-            "sessionRequireClientSASLAuth",
-            "enforce.auth.*",
         ],
-        why: "authentication providers are not loaded by name; world, ip, auth and digest are built in, SASL is not offered",
+        why: "authentication providers are not loaded by name; world, ip, auth, digest and sasl (by \
+              authProvider.N=org.apache.zookeeper.server.auth.SASLAuthenticationProvider) are built in, Kerberos is not offered",
     },
     WithoutEffect {
         names: &[

@@ -211,16 +211,19 @@ impl Settings {
                 Origin::CommandLine | Origin::Environment(_) => format!("-D{PREFIX}{key}"),
             };
             let in_file = matches!(setting.origin, Origin::File { .. });
+            if provides_sasl(key, &setting.value) {
+                continue;
+            }
             if let Some(group) = WITHOUT_EFFECT.iter().position(|group| group.has(key)) {
                 groups.entry(group).or_default().push(line);
-            } else if in_file
-                && options::ALL
-                    .iter()
-                    .any(|option| option.name == key && option.key().is_none())
+            } else if is_key(key) || options::ALL.iter().any(|option| option.key() == Some(key)) || !in_file {
+                continue;
+            } else if options::ALL
+                .iter()
+                .any(|option| option.name == key && option.key().is_none())
             {
                 prefixed.push(line);
-            } else if in_file && !is_key(key) && !options::ALL.iter().any(|option| option.key() == Some(key))
-            {
+            } else {
                 unknown.push(line);
             }
         }
@@ -322,6 +325,11 @@ fn parse_c_number(text: &str) -> Option<i64> {
         return None;
     }
     i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
+}
+
+/// Whether a property, without its prefix, switches the scheme `sasl` on. (ProviderRegistry)
+pub(super) fn provides_sasl(key: &str, class: &str) -> bool {
+    key.starts_with("authProvider.") && class.ends_with("SASLAuthenticationProvider")
 }
 
 /// Whether zoo.cfg gives the key a meaning of its own. (QuorumPeerConfig looks at the first letters of some.)

@@ -32,12 +32,14 @@ pub(super) fn answer<S>(
             socket.cnxn.on_answer(|out| write_header(out, xid, *zxid, *error));
             None
         }
-        Asked::SaslToken => {
-            let null = |out: &mut Vec<u8>| {
-                None::<&[u8]>.encode(out);
+        Asked::SaslToken(token) => {
+            let record = |out: &mut Vec<u8>| {
+                token.as_deref().encode(out);
                 Ok(())
             };
-            socket.cnxn.on_answer(|out| write_answer(out, xid, Zxid(0), null));
+            socket
+                .cnxn
+                .on_answer(|out| write_answer(out, xid, Zxid(0), record));
             None
         }
     }

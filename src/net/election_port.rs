@@ -24,13 +24,14 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::clients::address::JavaAddress;
+use crate::net::quorum_auth::QuorumAuth;
 use crate::quorum::{LinkEvent, LinkOrder};
 use crate::runtime::{Address, Crew, Threads};
 
 use switchboard::{Orders, Switchboard};
 
 /// What the election port is told by the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ElectionConfig {
     /// This server's own name or address in the list of servers.
     pub host: String,
@@ -44,6 +45,14 @@ pub struct ElectionConfig {
     pub hello_timeout_ms: u32,
     /// TCP keepalive. (`zookeeper.tcpKeepAlive`)
     pub tcp_keep_alive: bool,
+    /// How servers authenticate to each other, if they do.
+    pub auth: Option<Arc<QuorumAuth>>,
+}
+
+impl ElectionConfig {
+    fn hello_timeout(&self) -> Duration {
+        Duration::from_millis(u64::from(self.hello_timeout_ms))
+    }
 }
 
 /// The election port cannot be had.

@@ -19,6 +19,7 @@ pub mod election_port;
 pub mod http_port;
 mod mailbox;
 pub mod probe;
+pub mod quorum_auth;
 pub mod quorum_port;
 pub mod quorum_streams;
 mod table;

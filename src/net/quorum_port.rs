@@ -7,7 +7,7 @@
 //!
 //! The threads only carry; what a packet means is judged by the roles in `quorum/`.
 
-use std::io;
+use std::io::{self, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ use crate::proto::LinkId;
 use crate::quorum::peer_link::{Closer, PeerLink, PortEvent, QuorumPort, report_late};
 use crate::runtime::{Address, Crew, Inbox, Runtime, Threads};
 
+use super::quorum_auth::QuorumAuth;
 use super::quorum_streams::{SenderStage, read_all};
 
 /// What the quorum port goes by.
@@ -38,6 +39,26 @@ pub struct QuorumPortRules {
     pub leader_nodelay: bool,
     /// TCP_NODELAY towards the leader. (`follower.nodelay`)
     pub follower_nodelay: bool,
+    /// How servers authenticate to each other, if they do.
+    pub auth: Option<Arc<QuorumAuth>>,
+}
+
+impl QuorumPortRules {
+    /// Lets a learner prove who it is, if servers do that; gives what was read of its packets.
+    fn hear_who_calls(&self, stream: &TcpStream) -> io::Result<Vec<u8>> {
+        match &self.auth {
+            Some(auth) => auth.accept(stream, Duration::from_millis(self.init_ms.max(1))),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Proves to the leader who this is, if servers do that.
+    fn introduce(&self, stream: &TcpStream) -> io::Result<()> {
+        match &self.auth {
+            Some(auth) => auth.introduce(stream, Duration::from_millis(self.init_ms.max(1))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The quorum port on real sockets.
@@ -192,12 +213,15 @@ impl Acceptor {
         self.threads
             .start(&mut crew, &format!("Sender-{remote}"), inbox, sender);
         let (go, told) = bounded::<()>(1);
-        let events = self.events.clone();
+        let (events, rules) = (self.events.clone(), Arc::clone(&self.rules));
         self.threads
             .spawn(&mut crew, &format!("LearnerHandler-{remote}"), move || {
                 // The leader hears of the link before it hears its packets.
                 let _closed = told.recv();
-                let reason = read_all(reading, link, &events, false);
+                let reason = match rules.hear_who_calls(&reading) {
+                    Ok(early) => read_all(io::Cursor::new(early).chain(reading), link, &events, false),
+                    Err(error) => error.to_string(),
+                };
                 events.post(PortEvent::Down(link, reason));
                 Ok(())
             });
@@ -296,15 +320,21 @@ impl Dialer {
         match connected {
             Ok((stream, (writing, kept), at)) => {
                 *lock(&self.stream) = Some(kept);
-                if !self.is_stopped() {
-                    self.serve(stream, writing, at);
+                if self.is_stopped() {
+                    return;
+                }
+                match self.rules.introduce(&stream) {
+                    Ok(()) => self.serve(stream, writing, at),
+                    Err(error) => self.give_up(&error),
                 }
             }
-            Err(error) => {
-                log::error!("Unexpected exception: {error}");
-                self.events.post(PortEvent::Unreachable(error.to_string()));
-            }
+            Err(error) => self.give_up(&error),
         }
+    }
+
+    fn give_up(&self, error: &io::Error) {
+        log::error!("Unexpected exception: {error}");
+        self.events.post(PortEvent::Unreachable(error.to_string()));
     }
 
     fn serve(self, stream: TcpStream, writing: TcpStream, at: SocketAddr) {

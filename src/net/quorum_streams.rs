@@ -25,7 +25,7 @@ impl PeerStream for TcpStream {
 
 /// Reads until the stream ends, and says why it did.
 pub(super) fn read_all(
-    stream: TcpStream,
+    stream: impl Read,
     link: LinkId,
     events: &Address<PortEvent>,
     takes_trees: bool,

@@ -168,6 +168,8 @@ codes! {
         NoWatcher = -121,
         /// The members of the ensemble cannot be changed. (3.5)
         ReconfigDisabled = -123,
+        /// The client has not authenticated as the server demands. (3.6)
+        SessionClosedRequireSaslAuth = -124,
         /// The subtree would hold more than its hard limit. (3.7)
         QuotaExceeded = -125,
     }
@@ -349,6 +351,7 @@ impl ErrorCode {
             ErrorCode::NoWatcher => "No such watcher",
             ErrorCode::ReconfigDisabled => "Reconfig is disabled",
             ErrorCode::QuotaExceeded => "Quota has exceeded",
+            ErrorCode::SessionClosedRequireSaslAuth => "Session closed because client failed to authenticate",
         }
     }
 }

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use subtle::ConstantTimeEq;
+
 use crate::proto::{ConnId, SessionId};
 use crate::runtime::{Address, Now};
 
@@ -247,10 +249,7 @@ pub fn password_of(session: SessionId) -> [u8; 16] {
 
 /// Whether a client may renew the session. Session 0 never passes. (ZooKeeperServer.checkPasswd)
 pub fn password_matches(session: SessionId, password: &[u8]) -> bool {
-    let expected = password_of(session);
-    // Every byte is compared, whatever the first ones are: the time tells nothing.
-    let differs = expected.iter().zip(password).fold(0, |all, (a, b)| all | (a ^ b));
-    session.0 != 0 && password.len() == expected.len() && differs == 0
+    session.0 != 0 && password_of(session).ct_eq(password).into()
 }
 
 /// ZooKeeperServer.superSecret.

@@ -2,6 +2,7 @@
 
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::rand::GetRandomFlags;
 
 /// Names and places, for people who look at a log or at `envi`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +51,23 @@ impl Machine {
             program: std::env::current_exe().ok().map(shown),
         }
     }
+}
+
+/// Random numbers of the operating system, fit for secrets.
+///
+/// # Errors
+/// What the system says; it gives them as soon as it has started.
+pub fn random_bytes<const COUNT: usize>() -> std::io::Result<[u8; COUNT]> {
+    let mut bytes = [0; COUNT];
+    let mut filled = 0;
+    while filled < COUNT {
+        match rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(bytes)
 }
 
 /// A small file of the system's, as text.

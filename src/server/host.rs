@@ -11,7 +11,9 @@ use crate::net::{BindError, ClientPort, ElectionConfig, ElectionPort, PortConfig
 use crate::quorum::peer_link::{Closer, QuorumPort};
 use crate::quorum::{LinkEvent, LinkOrder};
 use crate::request::ClientLetter;
+use crate::runtime::machine::random_bytes;
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, OsDisk, Runtime, Threads};
+use crate::sasl::Nonces;
 use crate::storage::CommittedLog;
 
 use super::parts::LONGEST_END;
@@ -29,6 +31,12 @@ pub trait Host {
 
     /// The files.
     fn disk(&self) -> Arc<dyn Disk>;
+
+    /// Nonces that nobody can guess.
+    ///
+    /// # Errors
+    /// Why the machine has no random numbers.
+    fn nonces(&self) -> Result<Nonces, Halt>;
 
     /// Binds the port of the clients. What comes is answered once a role serves. The address takes the letters
     /// of all who have something for clients.
@@ -90,6 +98,13 @@ impl Host for OsHost {
 
     fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(OsDisk)
+    }
+
+    fn nonces(&self) -> Result<Nonces, Halt> {
+        random_bytes().map(Nonces::new).map_err(|error| {
+            let reason = format!("the operating system gives no random numbers: {error}");
+            Halt::new(ExitCode::Unexpected, reason)
+        })
     }
 
     fn bind_clients(

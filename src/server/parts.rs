@@ -8,13 +8,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, select, unbounded};
 
 use crate::auth::Auth;
-use crate::clients::{Rules, TokenRules, WhiteList};
+use crate::clients::{Rules, SaslRules, TokenRules, WhiteList};
 use crate::config::{Config, EnsembleConfig, Limits};
 use crate::ensemble::{NewerTxns, Role};
 use crate::net::{PortConfig, PortLimits};
 use crate::processors::{ContainerRules, PrepRules, SyncRules};
 use crate::request::Status;
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
+use crate::sasl::{Nonces, Users};
 use crate::storage::{Database, Dirs, LogOptions, Recovered, RecoveryOptions, StorageError, recover};
 
 use super::host::OsHost;
@@ -67,19 +68,22 @@ pub(super) fn open_dirs(config: &Config, disk: &dyn Disk) -> Result<(Dirs, Vec<B
 
 /// The rules of access that a configuration sets.
 pub(super) fn auth_of(config: &Config) -> Auth {
-    let provides_sasl = |(key, value): (&String, &String)| {
-        key.starts_with("zookeeper.authProvider.") && value.ends_with("SASLAuthenticationProvider")
-    };
     Auth {
         skip_acl: config.skip_acl,
         super_digest: config.super_digest.clone(),
-        sasl_provider: config.properties.iter().any(provides_sasl),
+        sasl_provider: config.client_sasl.has_provider,
         super_user: config.super_user.clone(),
     }
 }
 
 /// What the port of the clients goes by.
-pub(super) fn port_config(config: &Config, auth: &Arc<Auth>) -> PortConfig {
+pub(super) fn port_config(config: &Config, auth: &Arc<Auth>, nonces: Nonces) -> PortConfig {
+    let sasl = &config.client_sasl;
+    let sasl_rules = |users: &Users| SaslRules {
+        users: users.clone(),
+        keeps_failed: sasl.keeps_failed,
+        nonces,
+    };
     PortConfig {
         host: config.client_port_address.clone(),
         port: config.client_port,
@@ -92,6 +96,8 @@ pub(super) fn port_config(config: &Config, auth: &Arc<Auth>) -> PortConfig {
             max_timeout_ms: config.max_session_timeout_ms,
             words: WhiteList::new(config.four_letter_words.iter().map(String::as_str)),
             auth: Arc::clone(auth),
+            sasl: sasl.users.as_ref().map(sasl_rules).map(Arc::new),
+            required_schemes: sasl.required_schemes.clone(),
         },
         conf: conf_text(config),
     }

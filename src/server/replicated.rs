@@ -13,12 +13,14 @@ use std::sync::Arc;
 
 use crate::config::{Config, EnsembleConfig};
 use crate::ensemble::Member;
+use crate::net::quorum_auth::QuorumAuth;
 use crate::net::quorum_port::QuorumPortRules;
 use crate::net::{ElectionConfig, Serves};
 use crate::quorum::peer_link::{Closer, report_late as report_names};
 use crate::quorum::{Ground, Heard, Mail, PeerLetter, PeerRules, QuorumPeer};
 use crate::request::{ClientLetter, Clients, Gate, Status};
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, Runtime};
+use crate::sasl::Nonces;
 use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError};
 use crate::zab::{FastLeaderElection, Standing};
 
@@ -36,7 +38,6 @@ use super::watchers::{Shown, Watchers};
 /// Why it could not start, or had to end.
 pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     logging::set_my_id(ensemble.my_id);
-    refuse_what_is_missing(ensemble)?;
     log::info!("Starting quorum peer");
     let (host, signals, halted) = begin()?;
     let server = start(config, ensemble, &host)?;
@@ -45,15 +46,6 @@ pub fn run(config: &Config, ensemble: &EnsembleConfig) -> Result<(), Halt> {
     watchers.stop();
     server.stop();
     ended
-}
-
-/// An operator who asks for protection must not get a server without it.
-fn refuse_what_is_missing(ensemble: &EnsembleConfig) -> Result<(), Halt> {
-    if ensemble.quorum_sasl.enabled {
-        let reason = "quorum.auth.enableSasl=true: servers cannot authenticate to each other in this version";
-        return Err(Halt::new(ExitCode::BadConfig, reason));
-    }
-    Ok(())
 }
 
 /// What the disk has brought back.
@@ -120,11 +112,11 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let status = Arc::clone(&state.status);
     let auth = Arc::new(auth_of(config));
     let serves = serves(&state, &gate, &clock);
-    let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
+    let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?), serves)?;
     let (client_port, clients) = (port.port(), Clients::new(vec![letters]));
-    let me = member(ensemble)?;
-    let election_port = host.bind_election(election_config(config, ensemble, me));
-    let election_port = election_port.map_err(|halt| with_my_id(config, ensemble, halt))?;
+    let (me, quorum_auth) = (member(ensemble)?, quorum_auth(ensemble, host.nonces()?));
+    let bound = host.bind_election(election_config(config, ensemble, me, &quorum_auth));
+    let election_port = bound.map_err(|halt| with_my_id(config, ensemble, halt))?;
 
     let database = Arc::clone(&state.database);
     let shown = Shown {
@@ -147,7 +139,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         auth: Arc::clone(&shown.auth),
         status: Arc::clone(&shown.status),
         clock,
-        port: host.quorum_port(quorum_port_rules(config, ensemble, me)),
+        port: host.quorum_port(quorum_port_rules(config, ensemble, me, quorum_auth)),
     };
     let election = FastLeaderElection::new(ensemble.my_id, ensemble.ensemble.clone());
     let (peer, inbox) = Inbox::new();
@@ -270,7 +262,20 @@ fn host_of(config: &Config) -> &str {
     config.client_port_address.as_deref().unwrap_or("0.0.0.0")
 }
 
-fn election_config(config: &Config, ensemble: &EnsembleConfig, me: &Member) -> ElectionConfig {
+/// How servers authenticate to each other, if the operator wants that.
+fn quorum_auth(ensemble: &EnsembleConfig, nonces: Nonces) -> Option<Arc<QuorumAuth>> {
+    let sasl = &ensemble.quorum_sasl;
+    let credentials = sasl.credentials.clone().filter(|_| sasl.learner_require);
+    let auth = || QuorumAuth::new(sasl.users.clone(), sasl.server_require, credentials, nonces);
+    sasl.enabled.then(auth).map(Arc::new)
+}
+
+fn election_config(
+    config: &Config,
+    ensemble: &EnsembleConfig,
+    me: &Member,
+    auth: &Option<Arc<QuorumAuth>>,
+) -> ElectionConfig {
     let ticks_ms = |ticks: i32| config.tick_time_ms.saturating_mul(ticks).unsigned_abs();
     ElectionConfig {
         host: me.host.clone(),
@@ -279,10 +284,16 @@ fn election_config(config: &Config, ensemble: &EnsembleConfig, me: &Member) -> E
         cnx_timeout_ms: ensemble.cnx_timeout_ms.unsigned_abs(),
         hello_timeout_ms: ticks_ms(ensemble.sync_limit_ticks),
         tcp_keep_alive: ensemble.tcp_keep_alive,
+        auth: auth.clone(),
     }
 }
 
-fn quorum_port_rules(config: &Config, ensemble: &EnsembleConfig, me: &Member) -> QuorumPortRules {
+fn quorum_port_rules(
+    config: &Config,
+    ensemble: &EnsembleConfig,
+    me: &Member,
+    auth: Option<Arc<QuorumAuth>>,
+) -> QuorumPortRules {
     let ticks_ms =
         |ticks: i32| u64::from(config.tick_time_ms.unsigned_abs()) * u64::from(ticks.unsigned_abs());
     QuorumPortRules {
@@ -292,6 +303,7 @@ fn quorum_port_rules(config: &Config, ensemble: &EnsembleConfig, me: &Member) ->
         sync_ms: ticks_ms(ensemble.sync_limit_ticks),
         leader_nodelay: ensemble.leader_nodelay,
         follower_nodelay: ensemble.follower_nodelay,
+        auth,
     }
 }
 

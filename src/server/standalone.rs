@@ -103,7 +103,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         log,
         status,
     } = state;
-    let (port, letters) = host.bind_clients(port_config(config, &auth), serves)?;
+    let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?), serves)?;
     let clients = Clients::new(vec![letters]);
 
     let shown = Shown {

@@ -37,7 +37,7 @@ macro_rules! tests {
 
 tests! {
     client requests records txn notification greeting packet election learner leader tree tree_stream snapshot log
-    damage epochs zoo_cfg properties args auth
+    damage epochs zoo_cfg properties args auth sasl
 }
 
 fn fuzz(target: &Target) {

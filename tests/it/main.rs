@@ -12,6 +12,7 @@ mod history;
 mod hostile;
 mod packaging;
 mod rounds;
+mod sasl;
 mod scripts;
 mod sessions;
 mod support;

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("tree", 2, &["runtime"]),
     ("auth", 2, &["runtime"]),
     ("ensemble", 2, &["runtime"]),
+    ("sasl", 2, &["proto", "runtime"]),
     ("storage", 3, &["auth", "ensemble"]),
     ("zab", 3, &["runtime", "tree", "auth"]),
     ("config", 3, &["tree", "auth"]),

@@ -10,6 +10,7 @@ use oxkeeper::net::{ElectionConfig, PortConfig, Serves};
 use oxkeeper::quorum::peer_link::QuorumPort;
 use oxkeeper::request::{ClientLetter, Gate, ServerState};
 use oxkeeper::runtime::{Address, Clock, Crash, Disk, Halt, MemDisk};
+use oxkeeper::sasl::{Nonces, SECRET_BYTES};
 use oxkeeper::server::host::{BoundClients, BoundElection, Host as Machine};
 use oxkeeper::server::{replicated, standalone};
 use oxkeeper::storage::Database;
@@ -269,6 +270,11 @@ impl Machine for SimMachine {
 
     fn disk(&self) -> Arc<dyn Disk> {
         Arc::new(self.disk.clone())
+    }
+
+    /// No simulated client authenticates: nobody is to be kept from guessing.
+    fn nonces(&self) -> Result<Nonces, Halt> {
+        Ok(Nonces::new([0; SECRET_BYTES]))
     }
 
     fn bind_clients(

@@ -1,6 +1,7 @@
 //! A connection fed with bytes: valid ones in all cuts, hostile ones of all kinds.
 
 mod pieces;
+mod sasl;
 
 use std::sync::Arc;
 
@@ -44,6 +45,8 @@ impl Bench {
                 max_timeout_ms: 40_000,
                 words: WhiteList::new(["ruok", "stmk"]),
                 auth: Arc::new(Auth::default()),
+                sasl: None,
+                required_schemes: Vec::new(),
             },
             wishes: Wishes::default(),
             quiet: Quiet::default(),

@@ -91,6 +91,8 @@ impl Server {
             max_timeout_ms: 40_000,
             words: WhiteList::new(crate::config::FOUR_LETTER_WORDS),
             auth: Arc::new(Auth::default()),
+            sasl: None,
+            required_schemes: Vec::new(),
         };
         let mut config = PortConfig {
             host: Some("127.0.0.1".to_owned()),
@@ -423,6 +425,8 @@ fn a_port_in_use_is_said_before_anything_runs() {
         max_timeout_ms: 1,
         words: WhiteList::new([]),
         auth: Arc::new(Auth::default()),
+        sasl: None,
+        required_schemes: Vec::new(),
     };
     let config = PortConfig {
         host: Some("localhost".to_owned()),

@@ -42,6 +42,9 @@ fn call(switchboard: &Switchboard, dial: &Dial, tried: &mut String) -> io::Resul
             Ok(mut stream) => {
                 prepare(&stream, &switchboard.config)?;
                 stream.write_all(&dial.hello)?;
+                if let Some(auth) = &switchboard.config.auth {
+                    auth.introduce(&stream, switchboard.config.hello_timeout())?;
+                }
                 return Ok(stream);
             }
             Err(error) => failure = error,

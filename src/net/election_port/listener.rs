@@ -64,7 +64,10 @@ fn welcome(switchboard: &Arc<Switchboard>, stream: TcpStream, from: SocketAddr) 
     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
     let name = format!("QuorumConnectionReceiverThread-{}", JavaAddress(from));
     switchboard.spawn(&name, move |switchboard| {
-        let result = hear(switchboard, &stream);
+        let result = hear(switchboard, &stream).and_then(|hello| {
+            switchboard.keep_early(link, authenticate(switchboard, &stream)?);
+            Ok(hello)
+        });
         switchboard.remove_silent(link);
         introduce(switchboard, link, from, result);
     });
@@ -87,10 +90,18 @@ fn introduce(switchboard: &Switchboard, link: LinkId, from: SocketAddr, result: 
     }
 }
 
+/// Lets the caller prove who it is, if servers do that; gives what was read of its messages.
+fn authenticate(switchboard: &Switchboard, stream: &TcpStream) -> io::Result<Vec<u8>> {
+    match &switchboard.config.auth {
+        Some(auth) => auth.accept(stream, switchboard.config.hello_timeout()),
+        None => Ok(Vec::new()),
+    }
+}
+
 /// Reads who calls, and not a byte more.
 fn hear(switchboard: &Switchboard, mut stream: &TcpStream) -> io::Result<Hello> {
     prepare(stream, &switchboard.config)?;
-    let end = Instant::now() + Duration::from_millis(u64::from(switchboard.config.hello_timeout_ms));
+    let end = Instant::now() + switchboard.config.hello_timeout();
     let mut bytes = Vec::new();
     loop {
         match Hello::read(&bytes) {

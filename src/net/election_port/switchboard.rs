@@ -1,6 +1,7 @@
 //! Which sockets and threads the election port has.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,6 +37,8 @@ struct Tables {
 /// A connection, and the way to its SendWorker once it has one.
 struct Socket {
     stream: TcpStream,
+    /// What was read of its messages before it was kept.
+    early: Vec<u8>,
     outbox: Option<Sender<Vec<u8>>>,
 }
 
@@ -81,9 +84,20 @@ impl Switchboard {
         let mut tables = self.tables();
         tables.events.as_ref()?;
         let link = LinkId(tables.number());
-        let outbox = None;
-        tables.sockets.insert(link, Socket { stream, outbox });
+        let socket = Socket {
+            stream,
+            early: Vec::new(),
+            outbox: None,
+        };
+        tables.sockets.insert(link, socket);
         Some(link)
+    }
+
+    /// Puts aside what was read of a connection's messages before it is kept.
+    pub fn keep_early(&self, link: LinkId, bytes: Vec<u8>) {
+        if let Some(socket) = self.tables().sockets.get_mut(&link) {
+            socket.early = bytes;
+        }
     }
 
     /// Whether a connection is open still.
@@ -150,16 +164,15 @@ impl Switchboard {
             }
             LinkOrder::Keep { link, sid } => {
                 let (outbox, messages) = crossbeam_channel::unbounded();
-                let streams = {
+                let (streams, early) = {
                     let mut tables = self.tables();
                     let Some(socket) = tables.sockets.get_mut(&link) else {
                         return;
                     };
                     socket.outbox = Some(outbox);
-                    socket
-                        .stream
-                        .try_clone()
-                        .and_then(|one| Ok((one, socket.stream.try_clone()?)))
+                    let streams = socket.stream.try_clone();
+                    let streams = streams.and_then(|one| Ok((one, socket.stream.try_clone()?)));
+                    (streams, std::mem::take(&mut socket.early))
                 };
                 match streams {
                     Ok((sending, receiving)) => {
@@ -167,7 +180,7 @@ impl Switchboard {
                             workers::send_all(switchboard, link, sending, &messages);
                         });
                         self.spawn(&format!("RecvWorker:{sid}"), move |switchboard| {
-                            workers::receive_all(switchboard, link, receiving);
+                            workers::receive_all(switchboard, link, io::Cursor::new(early).chain(receiving));
                         });
                     }
                     Err(error) => {

@@ -30,7 +30,7 @@ pub(super) fn send_all(
 }
 
 /// Reads messages until the link is closed, broken, or brings what no server sends.
-pub(super) fn receive_all(switchboard: &Switchboard, link: LinkId, stream: TcpStream) {
+pub(super) fn receive_all(switchboard: &Switchboard, link: LinkId, stream: impl Read) {
     let mut reader = BufReader::new(stream);
     let mut pace = Pace::new();
     loop {

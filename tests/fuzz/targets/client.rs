@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use oxkeeper::auth::Auth;
-use oxkeeper::clients::{Asked, Cnxn, Fate, Hosting, Quiet, Round, Rules, TokenBucket, WhiteList, Wishes};
+use oxkeeper::clients::{
+    Asked, Cnxn, Fate, Hosting, Quiet, Round, Rules, SaslRules, TokenBucket, WhiteList, Wishes,
+};
 use oxkeeper::config::FOUR_LETTER_WORDS;
 use oxkeeper::processors::prep::{Prep, PrepRules};
 use oxkeeper::proto::requests::ConnectRequest;
@@ -14,6 +16,8 @@ use oxkeeper::request::reads::Reading;
 use oxkeeper::request::reply::write_frame;
 use oxkeeper::request::{Outcome, ReplyEntry, Request, Sessions};
 use oxkeeper::runtime::Now;
+use oxkeeper::sasl::jaas::Jaas;
+use oxkeeper::sasl::{Nonces, SECRET_BYTES, Users};
 use oxkeeper::storage::{CommittedLog, Database};
 use oxkeeper::tree::DataTree;
 use oxkeeper::tree::dump::TreeDump;
@@ -89,6 +93,16 @@ const NOW: Now = Now {
 };
 const CONN: ConnId = ConnId(7);
 
+/// One user has a password.
+fn sasl_rules() -> SaslRules {
+    let jaas = Jaas::parse("Server { DigestLoginModule required user_bob=\"secret\"; };").expect("a file");
+    SaslRules {
+        users: Users::of_section(jaas.section("Server").expect("its section")),
+        keeps_failed: true,
+        nonces: Nonces::new([0; SECRET_BYTES]),
+    }
+}
+
 impl Server {
     fn new() -> Server {
         Server {
@@ -100,6 +114,8 @@ impl Server {
                 max_timeout_ms: 40_000,
                 words: WhiteList::new(FOUR_LETTER_WORDS.into_iter().filter(|word| *word != "wchc")),
                 auth: Arc::new(Auth::default()),
+                sasl: Some(Arc::new(sasl_rules())),
+                required_schemes: Vec::new(),
             },
             wishes: Wishes::default(),
             quiet: Quiet::default(),
@@ -146,7 +162,7 @@ impl Server {
                 }
                 Asked::Ping => heard.requests.push((ask.xid, OpCode::Ping, Vec::new())),
                 Asked::Header(_, error) => heard.at_once.push(AtOnce::Header(ask.xid, error)),
-                Asked::SaslToken => heard.at_once.push(AtOnce::Sasl(ask.xid)),
+                Asked::SaslToken(_) => heard.at_once.push(AtOnce::Sasl(ask.xid)),
             }
             self.cnxn.on_answer(|out| out.extend_from_slice(b"answer"));
         }

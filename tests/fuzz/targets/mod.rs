@@ -42,6 +42,7 @@ pub const TARGETS: &[Target] = &[
     target("properties", texts::properties, 1024),
     target("args", texts::args, 512),
     target("auth", texts::auth, 512),
+    target("sasl", texts::sasl, 1024),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), longest: usize) -> Target {

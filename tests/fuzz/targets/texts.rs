@@ -9,6 +9,8 @@ use oxkeeper::auth::Auth;
 use oxkeeper::config::properties;
 use oxkeeper::config::{Config, SystemProperties};
 use oxkeeper::proto::{Acl, Decode, Encode, Id, Perms};
+use oxkeeper::sasl::jaas::Jaas;
+use oxkeeper::sasl::{Answer, ClientExchange, Credentials, Secret, ServerExchange, Service, Users};
 
 use super::{frugal, sparing};
 
@@ -112,5 +114,36 @@ pub fn auth(bytes: &[u8]) {
         let anyone = fixed.iter().any(|entry| entry.id == Id::new("world", "anyone"));
         let nobody = auth.allows(&fixed, Perms::READ, &[]);
         assert!(!nobody || anyone);
+    }
+}
+
+/// A token to either side of an exchange, or the file with the passwords. Nobody proves to be anybody by chance: the
+/// client's response is answered only if it is the one that was captured.
+pub fn sasl(bytes: &[u8]) {
+    let file = "Server { DigestLoginModule required user_bob=\"bobsecret\"; };";
+    let jaas = Jaas::parse(file).expect("a file");
+    let users = Users::of_section(jaas.section("Server").expect("its section"));
+    let nonce = "Y6PDv3oYmNZIFL/ETqbiHK4pU8vvUdVqT8BxJpX7";
+    let mut server = ServerExchange::new(Service::CLIENTS, nonce.to_owned());
+    assert!(matches!(server.step(b"", &users), Ok(Answer::Challenge(_))));
+    let judged = frugal(bytes.len() * 4, || server.step(bytes, &users));
+    if let Ok(answer) = judged {
+        assert!(matches!(answer, Answer::Proven { user, .. } if user == "bob"));
+        let proof = b"8f60f4ee0b53bedb075e570390d59c04";
+        assert!(bytes.windows(proof.len()).any(|window| window == proof));
+    }
+    assert!(server.step(bytes, &users).is_err());
+
+    let credentials = Credentials {
+        username: "bob".to_owned(),
+        password: Secret::new("bobsecret"),
+    };
+    let mut client = ClientExchange::new(Service::CLIENTS, credentials, "cnonce".to_owned());
+    if frugal(bytes.len() * 4, || client.step(bytes)).is_ok() {
+        assert!(client.step(bytes).is_err(), "a challenge proves nothing");
+    }
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(refusal) = frugal(bytes.len() * 8, || Jaas::parse(&text)) {
+        assert!((1..=text.lines().count() + 1).contains(&refusal.line));
     }
 }
