@@ -435,6 +435,10 @@ fn take_letter<S: Read + Write>(
 fn take_replies<S>(replies: &Replies, now_us: i64, table: &mut Table<S>, desk: &mut Desk, lists: &mut Lists) {
     let mut left = 0;
     for entry in replies.entries() {
+        let cnxn = table.get(entry.conn).map(|socket| &socket.cnxn);
+        if !desk.may_hear(cnxn, replies.readers(entry)) {
+            continue;
+        }
         left += usize::from(entry.outcome != Outcome::Event);
         match entry.outcome {
             Outcome::Event => desk.tally.events += 1,

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use crate::clients::{Cnxn, Hosting, Line, Quiet, Round, Rules, TokenBucket, TokenRules, Wishes};
-use crate::proto::{ConnId, OpCode, SessionId};
+use crate::proto::{Acl, ConnId, OpCode, Perms, SessionId};
 use crate::request::{Gate, ServerState, Serving, Status};
 use crate::runtime::{Clock, Disk, Now};
 use crate::storage::{Database, Dirs};
@@ -114,6 +114,14 @@ impl Desk {
             quiet,
             tokens,
         }
+    }
+
+    /// Whether a connection may be told what this list protects, if one does. (NIOServerCnxn.process of 3.9.2)
+    pub fn may_hear(&self, cnxn: Option<&Cnxn>, readers: Option<&[Acl]>) -> bool {
+        let (Some(cnxn), Some(readers)) = (cnxn, readers) else {
+            return true;
+        };
+        self.rules.auth.allows(readers, Perms::READ, cnxn.identities())
     }
 
     /// Tells that a connection is closed. Those without a session are a stranger's, and may be many.

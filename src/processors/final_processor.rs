@@ -18,7 +18,7 @@ use crate::request::{
 };
 use crate::runtime::{ExitCode, Flow, Halt, Now, Stage};
 use crate::storage::Database;
-use crate::tree::{Applied, Change, DataTree, Fired};
+use crate::tree::{Applied, DataTree, Fired, Guarded};
 
 /// The stage.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub struct FinalRequestProcessor {
     batches: Vec<Replies>,
     /// Sessions whose connections are to be closed after the batch.
     ended: Vec<SessionId>,
-    changes: Vec<Change>,
+    changes: Vec<Guarded>,
     fired: Vec<Fired>,
 }
 
@@ -242,7 +242,10 @@ fn post_fired(fired: &mut Vec<Fired>, batches: &mut [Replies]) {
             0,
         );
         if let Some(batch) = batches.get_mut(Clients::index_of(event.watcher)) {
-            batch.push_encoded(entry, &frame);
+            match &event.readers {
+                Some(readers) => batch.push_guarded(entry, &frame, readers),
+                None => batch.push_encoded(entry, &frame),
+            }
         }
         framed = Some(event);
     }
@@ -299,6 +302,7 @@ fn entry(conn: ConnId, outcome: Outcome, xid: Xid, op: OpCode, received_us: i64)
         op,
         received_us,
         frame: 0..0,
+        readers: None,
     }
 }
 

@@ -80,6 +80,8 @@ codes! {
         Multi = 14,
         /// Make a node, and tell its stat. (3.5; logged and proposed as a create)
         Create2 = 15,
+        /// Change the members of the ensemble; refused. (3.5)
+        Reconfig = 16,
         /// Whether the connection has a watch. (3.5)
         CheckWatches = 17,
         /// Forget watches of the connection. (3.5)
@@ -249,7 +251,14 @@ impl OpCode {
         use OpCode::*;
         matches!(
             self,
-            GetAcl | MultiRead | CheckWatches | RemoveWatches | GetEphemerals | GetAllChildrenNumber | WhoAmI
+            GetAcl
+                | Reconfig
+                | MultiRead
+                | CheckWatches
+                | RemoveWatches
+                | GetEphemerals
+                | GetAllChildrenNumber
+                | WhoAmI
         ) || self.sets_watches()
     }
 
@@ -269,6 +278,7 @@ impl OpCode {
             OpCode::Check => "CHEC",
             OpCode::Multi => "MULT",
             OpCode::SetWatches => "SETW",
+            OpCode::Reconfig => "RECO",
             OpCode::CheckWatches => "CHKW",
             OpCode::RemoveWatches => "REMW",
             OpCode::MultiRead => "MLTR",
@@ -304,6 +314,7 @@ impl OpCode {
             OpCode::CreateContainer => "createContainer",
             OpCode::DeleteContainer => "deleteContainer",
             OpCode::CreateTtl => "createTtl",
+            OpCode::Reconfig => "reconfig",
             OpCode::CheckWatches => "checkWatches",
             OpCode::RemoveWatches => "removeWatches",
             OpCode::MultiRead => "multiRead",
@@ -368,7 +379,7 @@ mod tests {
         for &code in ErrorCode::ALL {
             assert_eq!(ErrorCode::of(code.number()), Some(code));
         }
-        assert_eq!((OpCode::of(10), OpCode::of(16)), (None, None));
+        assert_eq!((OpCode::of(10), OpCode::of(-3)), (None, None));
         assert_eq!(EventType::of(4), Some(EventType::NodeChildrenChanged));
         assert_eq!(KeeperState::SyncConnected.number(), 3);
     }
@@ -398,6 +409,7 @@ mod tests {
             (OpCode::CloseSession, -11),
             (OpCode::Error, -1),
             (OpCode::Create2, 15),
+            (OpCode::Reconfig, 16),
             (OpCode::CheckWatches, 17),
             (OpCode::RemoveWatches, 18),
             (OpCode::CreateContainer, 19),

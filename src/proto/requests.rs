@@ -45,6 +45,20 @@ record! {
 }
 
 record! {
+    /// Reconfig. (3.5)
+    pub struct ReconfigRequest<'a> {
+        /// Servers to add or to change, in the words of zoo.cfg.
+        pub joining: Option<Cow<'a, str>>,
+        /// Numbers of servers to leave out.
+        pub leaving: Option<Cow<'a, str>>,
+        /// All servers, in place of the two before.
+        pub members: Option<Cow<'a, str>>,
+        /// The version of the configuration that is to be changed; -1 for any.
+        pub version: i64,
+    }
+}
+
+record! {
     /// Create, create2 and createContainer.
     pub struct CreateRequest<'a> {
         /// The node, or its beginning if sequential.

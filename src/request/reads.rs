@@ -6,7 +6,7 @@ use crate::auth::Auth;
 use crate::proto::codes::WatcherType;
 use crate::proto::multi::{MultiReadOp, decode_reads, encode_end, encode_read_result};
 use crate::proto::requests::{
-    AddWatchRequest, GetEphemeralsRequest, PathOnly, PathWatch, PathWatcherType, SetWatches2,
+    AddWatchRequest, GetEphemeralsRequest, PathOnly, PathWatch, PathWatcherType, ReconfigRequest, SetWatches2,
 };
 use crate::proto::responses::ClientInfo;
 use crate::proto::{
@@ -54,6 +54,7 @@ impl Reading<'_> {
                 self.who_am_i().encode(out);
                 Ok(())
             }
+            OpCode::Reconfig => decode::<ReconfigRequest<'_>>(body).and(Err(ErrorCode::ReconfigDisabled)),
             OpCode::Sync => {
                 decode::<PathOnly<'_>>(body)?.encode(out);
                 Ok(())

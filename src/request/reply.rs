@@ -1,9 +1,10 @@
 //! What goes back to connections: batches of encoded frames, and words to the client loop.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::proto::responses::{ReplyHeader, WatcherEvent};
-use crate::proto::{ConnId, Encode, ErrorCode, KeeperState, OpCode, SessionId, Xid, Zxid};
+use crate::proto::{Acl, ConnId, Encode, ErrorCode, KeeperState, OpCode, SessionId, Xid, Zxid};
 use crate::runtime::Address;
 use crate::tree::Fired;
 
@@ -70,6 +71,8 @@ pub struct ReplyEntry {
     pub received_us: i64,
     /// Where its bytes stand in the batch, length prefix included; empty if there is nothing to write.
     pub frame: Range<usize>,
+    /// Which of the batch's lists says who may hear of it; `None` for everybody.
+    pub readers: Option<u32>,
 }
 
 /// Frames for many connections, encoded one behind the other.
@@ -77,6 +80,7 @@ pub struct ReplyEntry {
 pub struct Replies {
     bytes: Vec<u8>,
     entries: Vec<ReplyEntry>,
+    readers: Vec<Arc<[Acl]>>,
 }
 
 impl Replies {
@@ -98,6 +102,12 @@ impl Replies {
     /// The bytes of one frame.
     pub fn frame(&self, entry: &ReplyEntry) -> &[u8] {
         &self.bytes[entry.frame.clone()]
+    }
+
+    /// The list of those who may hear of it, if that is asked.
+    pub fn readers(&self, entry: &ReplyEntry) -> Option<&[Acl]> {
+        let list = self.readers.get(entry.readers? as usize)?;
+        Some(list)
     }
 
     /// Adds an answer: a header, and the record that `write` appends. If `write` fails, what it appended is
@@ -126,6 +136,16 @@ impl Replies {
         self.bytes.extend_from_slice(frame);
         entry.frame = begin..self.bytes.len();
         self.entries.push(entry);
+    }
+
+    /// The same for those alone who may read what these lists protect.
+    pub fn push_guarded(&mut self, mut entry: ReplyEntry, frame: &[u8], readers: &Arc<[Acl]>) {
+        if !self.readers.last().is_some_and(|last| Arc::ptr_eq(last, readers)) {
+            self.readers.push(Arc::clone(readers));
+        }
+        // A batch of 2^32 events would not fit in memory.
+        entry.readers = Some(self.readers.len() as u32 - 1);
+        self.push_encoded(entry, frame);
     }
 }
 
@@ -243,6 +263,7 @@ mod tests {
             op: OpCode::Delete,
             received_us: 0,
             frame: 0..0,
+            readers: None,
         }
     }
 

@@ -43,6 +43,18 @@ pub enum Change {
     DataChanged(Arc<str>),
 }
 
+/// A change, and whom it may be told where somebody asks: watches that stay tell nobody who could not have read.
+/// (ServerWatcher.process of 3.9.2)
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guarded {
+    /// The change.
+    pub change: Change,
+    /// The node's list.
+    pub acl: Arc<[Acl]>,
+    /// Its parent's.
+    pub parent_acl: Arc<[Acl]>,
+}
+
 /// A node that a transaction makes, whatever its kind.
 struct NewNode<'t> {
     path: &'t str,
@@ -53,7 +65,7 @@ struct NewNode<'t> {
 }
 
 /// Where changes are noted, or `None` if nobody watches: a replay.
-pub type Changes<'c> = Option<&'c mut Vec<Change>>;
+pub type Changes<'c> = Option<&'c mut Vec<Guarded>>;
 
 impl DataTree {
     /// Applies one transaction. Failures are results: whatever is proposed was checked before, but for what
@@ -227,7 +239,7 @@ impl DataTree {
         let id = self.insert_leaf(parent, path, Node::new(name, txn.data, acl, &stat));
         let shown = self.node_ref(id).shown_stat();
         self.quota_after_create(path, txn.data.map_or(0, <[u8]>::len));
-        note(changes, Change::Created, path);
+        self.note(changes, Change::Created, path, [id, parent]);
         Ok(shown)
     }
 
@@ -259,9 +271,10 @@ impl DataTree {
         // Also when the node is gone already: a snapshot may hold its parent from before and not itself.
         self.node_mut(parent).raise_pzxid(zxid);
         let id = self.find_as_of(path, zxid)?;
+        // While it is there to be asked who may read it.
+        self.note(changes, Change::Deleted, path, [id, parent]);
         self.remove_below(id, path);
         self.remove_counted(id, path);
-        note(changes, Change::Deleted, path);
         Ok(())
     }
 
@@ -309,8 +322,20 @@ impl DataTree {
             .set_modified(header.zxid, header.time_ms, txn.version);
         let stat = self.node_ref(id).shown_stat();
         self.quota_after_set_data(path, old_len, txn.data.map_or(0, <[u8]>::len));
-        note(changes, Change::DataChanged, path);
+        self.note(changes, Change::DataChanged, path, [id, id]);
         Ok(stat)
+    }
+
+    /// Notes a change of a node with this parent; who need not know of the parent gives the node twice.
+    fn note(&self, changes: &mut Changes<'_>, kind: fn(Arc<str>) -> Change, path: &str, of: [u32; 2]) {
+        if let Some(changes) = changes {
+            let [acl, parent_acl] = of.map(|id| Arc::clone(self.node_ref(id).acl()));
+            changes.push(Guarded {
+                change: kind(path.into()),
+                acl,
+                parent_acl,
+            });
+        }
     }
 
     fn set_acl(&mut self, header: &TxnHeader, txn: &SetAclTxn<'_>) -> Result<Stat, ErrorCode> {
@@ -420,12 +445,6 @@ fn decode_part<'a>(part: &'a SubTxn<'a>) -> Result<Txn<'a>, Malformed> {
 /// A number that names no error can only come from a later version's log.
 fn error_of(number: i32) -> ErrorCode {
     ErrorCode::of(number).unwrap_or(ErrorCode::SystemError)
-}
-
-fn note(changes: &mut Changes<'_>, kind: fn(Arc<str>) -> Change, path: &str) {
-    if let Some(changes) = changes {
-        changes.push(kind(path.into()));
-    }
 }
 
 /// The parent's count in a create out of a log of 3.3, which does not tell it.

@@ -27,7 +27,7 @@ pub mod walk;
 mod watch_table;
 pub mod watches;
 
-pub use apply::{Applied, Change};
+pub use apply::{Applied, Change, Guarded};
 pub use data_tree::{DataTree, NodeRef};
 pub use dump::{NodeDump, TreeDump};
 pub use path::InvalidPath;

@@ -94,6 +94,9 @@ struct List {
     last: u32,
 }
 
+/// A path, and who watched it: whether theirs was to fire once.
+pub(super) type WatchersOf = (Arc<str>, Vec<(ConnId, bool)>);
+
 /// Which of a watch's two lists.
 type Which = fn(&mut Watch) -> &mut Link;
 
@@ -140,8 +143,8 @@ impl WatchTable {
     }
 
     /// Fires the watches of a path: those that fire once are removed. Their owners, in the order in which they
-    /// came.
-    pub(super) fn fire(&mut self, path: &str) -> Option<(Arc<str>, Vec<ConnId>)> {
+    /// came, and whether theirs was to fire once.
+    pub(super) fn fire(&mut self, path: &str) -> Option<WatchersOf> {
         let hash = self.path_hash(path);
         let number = self.find_path(hash, path)?;
         let mut conns = Vec::new();
@@ -149,8 +152,12 @@ impl WatchTable {
         while next != NIL {
             let id = next;
             next = self.watches[id].of_path.after;
-            conns.push(self.watchers[self.watches[id].watcher].conn);
-            let kinds = self.watches[id].kinds.without(Kinds::ONCE);
+            let (conn, kinds) = (
+                self.watchers[self.watches[id].watcher].conn,
+                self.watches[id].kinds,
+            );
+            conns.push((conn, kinds.intersects(Kinds::ONCE)));
+            let kinds = kinds.without(Kinds::ONCE);
             if kinds.is_none() {
                 self.unlink_from_watcher(id);
                 unlink(&mut self.watches, &mut self.paths[number].watches, id, OF_PATH);

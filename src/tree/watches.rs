@@ -10,13 +10,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::apply::Change;
+use super::apply::{Change, Guarded};
 use super::data_tree::DataTree;
 use super::path::split;
-use super::watch_table::{Kinds, WatchTable};
+use super::watch_table::{Kinds, WatchTable, WatchersOf};
 use crate::proto::codes::WatcherType;
 use crate::proto::requests::SetWatches;
-use crate::proto::{ConnId, EventType};
+use crate::proto::{Acl, ConnId, EventType};
 use crate::seeded_fault::SeededFault;
 
 /// All watches of a server's clients.
@@ -44,6 +44,8 @@ pub struct Fired {
     pub kind: EventType,
     /// To which node; all watchers of a node share the text.
     pub path: Arc<str>,
+    /// Who may hear of it, if not everybody who watches: 3.4.14 asks no list for watches that fire once.
+    pub readers: Option<Arc<[Acl]>>,
 }
 
 /// The figures of `wchs`. They are about watches on data and existence only, as in 3.4.14.
@@ -121,26 +123,30 @@ impl WatchManager {
 
     /// Takes the watches that a change fires, in the order in which events are due: of the node, then of its
     /// parent; the older watch first.
-    pub fn trigger(&mut self, change: &Change, fired: &mut Vec<Fired>) {
+    pub fn trigger(&mut self, guarded: &Guarded, fired: &mut Vec<Fired>) {
+        let Guarded {
+            change,
+            acl,
+            parent_acl,
+        } = guarded;
         match change {
             Change::Created(path) => {
-                self.data_changed(path, EventType::NodeCreated, fired);
-                self.children_changed(path, fired);
+                self.data_changed(path, EventType::NodeCreated, acl, fired);
+                self.children_changed(path, parent_acl, fired);
             }
             Change::Deleted(path) => {
                 let told_from = fired.len();
-                self.data_changed(path, EventType::NodeDeleted, fired);
-                let told = sorted(&fired[told_from..]);
-                let mut of_children = self.children.fire(path);
-                if let Some((_, watchers)) = &mut of_children {
-                    // Who watched both hears of the removal once.
-                    watchers.retain(|watcher| told.binary_search(watcher).is_err());
-                }
-                fire(of_children, EventType::NodeDeleted, fired);
-                self.children_changed(path, fired);
+                self.data_changed(path, EventType::NodeDeleted, acl, fired);
+                let of_children = self.children.fire(path);
+                let of_children = of_children.map(|(path, watchers)| {
+                    let told = &mut fired[told_from..];
+                    (path, without_told(watchers, told))
+                });
+                fire(of_children, EventType::NodeDeleted, acl, fired);
+                self.children_changed(path, parent_acl, fired);
             }
             Change::DataChanged(path) => {
-                self.data_changed(path, EventType::NodeDataChanged, fired);
+                self.data_changed(path, EventType::NodeDataChanged, acl, fired);
                 if SeededFault::WatchLost.on() {
                     fired.clear();
                 }
@@ -163,7 +169,12 @@ impl WatchManager {
         let since = request.relative_zxid;
         let mut tell = |kind, path: &str| {
             let path = path.into();
-            fired.push(Fired { watcher, kind, path });
+            fired.push(Fired {
+                watcher,
+                kind,
+                path,
+                readers: None,
+            });
         };
         for path in &request.data {
             match tree.get(path).map(|node| node.stat().mzxid) {
@@ -222,13 +233,13 @@ impl WatchManager {
     fn set_what_is_late(&mut self, path: &str) {
         let late = self.data.fire(&format!("late {path}"));
         let watchers = late.into_iter().flat_map(|(_, watchers)| watchers);
-        watchers.for_each(|watcher| self.data.add(path, watcher, Kinds::ONCE));
+        watchers.for_each(|(watcher, _)| self.data.add(path, watcher, Kinds::ONCE));
     }
 
     /// Tells those who watch the node, then those who watch a subtree that it is in.
-    fn data_changed(&mut self, path: &Arc<str>, kind: EventType, fired: &mut Vec<Fired>) {
+    fn data_changed(&mut self, path: &Arc<str>, kind: EventType, acl: &Arc<[Acl]>, fired: &mut Vec<Fired>) {
         let told_from = fired.len();
-        fire(self.data.fire(path), kind, fired);
+        fire(self.data.fire(path), kind, acl, fired);
         if !self.data.has_subtrees() {
             return;
         }
@@ -237,20 +248,25 @@ impl WatchManager {
             for watcher in self.data.of_subtree(above) {
                 if let Err(place) = told.binary_search(&watcher) {
                     told.insert(place, watcher);
-                    let path = Arc::clone(path);
-                    fired.push(Fired { watcher, kind, path });
+                    fired.push(Fired {
+                        watcher,
+                        kind,
+                        path: Arc::clone(path),
+                        readers: Some(Arc::clone(acl)),
+                    });
                 }
             }
         }
     }
 
-    fn children_changed(&mut self, path: &str, fired: &mut Vec<Fired>) {
+    fn children_changed(&mut self, path: &str, parent_acl: &Arc<[Acl]>, fired: &mut Vec<Fired>) {
         let parent = match split(path) {
             Some(("", _)) => "/",
             Some((parent, _)) => parent,
             None => return,
         };
-        fire(self.children.fire(parent), EventType::NodeChildrenChanged, fired);
+        let watchers = self.children.fire(parent);
+        fire(watchers, EventType::NodeChildrenChanged, parent_acl, fired);
     }
 }
 
@@ -284,12 +300,27 @@ fn sorted(told: &[Fired]) -> Vec<ConnId> {
     told
 }
 
-fn fire(taken: Option<(Arc<str>, Vec<ConnId>)>, kind: EventType, fired: &mut Vec<Fired>) {
+/// Who watches a node and its children hears of its removal once; without being asked if either watch was to fire once.
+fn without_told(watchers: Vec<(ConnId, bool)>, told: &mut [Fired]) -> Vec<(ConnId, bool)> {
+    let mut places: Vec<(ConnId, usize)> = told.iter().map(|event| event.watcher).zip(0..).collect();
+    places.sort_unstable();
+    let is_new = |&(watcher, once): &(ConnId, bool)| {
+        let found = places.binary_search_by_key(&watcher, |(told, _)| *told);
+        if let (Ok(found), true) = (found, once) {
+            told[places[found].1].readers = None;
+        }
+        found.is_err()
+    };
+    watchers.into_iter().filter(is_new).collect()
+}
+
+fn fire(taken: Option<WatchersOf>, kind: EventType, acl: &Arc<[Acl]>, fired: &mut Vec<Fired>) {
     if let Some((path, watchers)) = taken {
-        fired.extend(watchers.into_iter().map(|watcher| Fired {
+        fired.extend(watchers.into_iter().map(|(watcher, once)| Fired {
             watcher,
             kind,
             path: path.clone(),
+            readers: (!once).then(|| Arc::clone(acl)),
         }));
     }
 }
@@ -305,7 +336,14 @@ mod tests {
 
     fn trigger(watches: &mut WatchManager, change: Change) -> Vec<(u64, EventType, String)> {
         let mut fired = Vec::new();
-        watches.trigger(&change, &mut fired);
+        let acl: Arc<[Acl]> = Acl::open().into();
+        let (acl, parent_acl) = (Arc::clone(&acl), acl);
+        let guarded = Guarded {
+            change,
+            acl,
+            parent_acl,
+        };
+        watches.trigger(&guarded, &mut fired);
         tuples(&fired)
     }
 
@@ -316,6 +354,44 @@ mod tests {
 
     fn event(watcher: ConnId, kind: EventType, path: &str) -> (u64, EventType, String) {
         (watcher.0, kind, path.to_owned())
+    }
+
+    #[test]
+    fn watches_that_stay_ask_the_list_of_the_node_they_tell_of() {
+        let (acl, parent_acl): (Arc<[Acl]>, Arc<[Acl]>) = (Acl::open().into(), Acl::open().into());
+        let mut watches = WatchManager::new();
+        let mut asked = |set: &dyn Fn(&mut WatchManager), change: Change| {
+            set(&mut watches);
+            let (acl, parent_acl) = (Arc::clone(&acl), Arc::clone(&parent_acl));
+            let (mut fired, of_node) = (Vec::new(), Arc::clone(&acl));
+            let guarded = Guarded {
+                change,
+                acl,
+                parent_acl,
+            };
+            watches.trigger(&guarded, &mut fired);
+            watches.remove(A);
+            let list = |event: &Fired| match &event.readers {
+                None => "none",
+                Some(list) if Arc::ptr_eq(list, &of_node) => "node",
+                Some(_) => "parent",
+            };
+            fired.iter().map(list).collect::<Vec<_>>()
+        };
+        let deleted = || Change::Deleted("/a/b".into());
+        let node = |path: &'static str| {
+            move |watches: &mut WatchManager| watches.watch_lastingly(path, Lasting::Node, A)
+        };
+        assert_eq!(asked(&node("/a/b"), deleted()), ["node"]);
+        assert_eq!(asked(&node("/a"), deleted()), ["parent"]);
+        let subtree = |watches: &mut WatchManager| watches.watch_lastingly("/", Lasting::Subtree, A);
+        assert_eq!(asked(&subtree, deleted()), ["node"]);
+        // A watch that was to fire once is owed its event, whatever else is there.
+        let both = |watches: &mut WatchManager| {
+            watches.watch_lastingly("/a/b", Lasting::Node, A);
+            watches.watch_children("/a/b", A);
+        };
+        assert_eq!(asked(&both, deleted()), ["none"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 use oxkeeper::proto::requests::SetWatches;
 use oxkeeper::proto::txn::{CreateTxn, DeleteTxn, SetAclTxn, SetDataTxn, SubTxn, Txn, TxnHeader};
 use oxkeeper::proto::{Acl, ConnId, Encode, Perms, SessionId, Xid, Zxid};
-use oxkeeper::tree::{Change, DataTree, Fired, WatchManager};
+use oxkeeper::tree::{DataTree, Fired, Guarded, WatchManager};
 
 use super::runner::play_all;
 use super::words::Words;
@@ -112,7 +112,7 @@ impl World {
         lines
     }
 
-    fn fire(&mut self, changes: &[Change]) -> Vec<String> {
+    fn fire(&mut self, changes: &[Guarded]) -> Vec<String> {
         let mut fired = Vec::new();
         for change in changes {
             self.watches.trigger(change, &mut fired);

@@ -18,7 +18,7 @@ import wire
 from wire import EPHEMERAL, READ_ACL, SEQUENTIAL
 
 CREATE, DELETE, GET_DATA, SET_DATA, GET_CHILDREN, CHECK, MULTI = 1, 2, 4, 5, 8, 13, 14
-CREATE2, CHECK_WATCHES, REMOVE_WATCHES, MULTI_READ = 15, 17, 18, 22
+CREATE2, RECONFIG, CHECK_WATCHES, REMOVE_WATCHES, MULTI_READ = 15, 16, 17, 18, 22
 CREATE_CONTAINER, CREATE_TTL = 19, 21
 GET_EPHEMERALS, GET_ALL_CHILDREN_NUMBER, SET_WATCHES2, ADD_WATCH, WHO_AM_I = 103, 104, 105, 106, 107
 CONTAINER, TTL, SEQUENTIAL_TTL = 4, 5, 6
@@ -31,6 +31,7 @@ class Newer(wire.Client):
 
     def __init__(self, port, lines):
         super().__init__(port, 30000)
+        self.port = port
         self.lines = lines
 
     def ask(self, what, operation, body=b"", read=lambda reader: ""):
@@ -407,8 +408,49 @@ def hard_quota(client, lines):
         client.delete(f"/zookeeper/quota/hq/{name}")
 
 
+def watches_ask_the_list(client, lines):
+    """Events of watches that stay go to those alone who may read what they tell of. (3.9.2)"""
+    owner = wire.Client(client.port)
+    owner.auth("digest", b"owner:secret")
+    hidden = [(31, "auth", "")]
+    client.create("/open")
+    client.ask("subtree", ADD_WATCH, path_and("/open", SUBTREE))
+    client.ask("node", ADD_WATCH, path_and("/open/hidden", NODE))
+    client.ask("children of it", ADD_WATCH, path_and("/open/half", NODE))
+    owner.create("/open/hidden", b"", hidden)
+    owner.create("/open/hidden/open")
+    owner.set("/open/hidden", b"x", -1)
+    client.settle()
+    owner.create("/open/half", b"", [(31, "auth", ""), (4, "world", "anyone")])
+    owner.create("/open/half/open")
+    owner.create("/open/half/hidden", b"", hidden)
+    owner.delete("/open/half/hidden")
+    client.settle()
+    owner.set_acl("/open/hidden", wire.OPEN_ACL)
+    owner.set("/open/hidden", b"y", -1)
+    client.settle()
+    owner.set_acl("/open/hidden", hidden)
+    owner.delete("/open/hidden/open")
+    owner.delete("/open/hidden")
+    client.settle()
+    client.auth("digest", b"owner:secret")
+    owner.create("/open/hidden", b"", hidden)
+    owner.delete("/open/hidden")
+    client.settle()
+    owner.close()
+
+
+def reconfig(client, lines):
+    """Answered, not hung up on; the configuration does not change."""
+    text = wire._string
+    client.ask("add a member", RECONFIG, text("server.2=a:1:2;3") + text("") + text("") + struct.pack(">q", -1))
+    client.ask("short", RECONFIG, b"\0")
+    client.ask("nothing", RECONFIG)
+    client.settle()
+
+
 CASES = [
-    configuration, hard_quota, containers, times_to_live, newer_multi,
+    configuration, hard_quota, watches_ask_the_list, reconfig, containers, times_to_live, newer_multi,
     create2, create2_in_multi, multi_read, watches, persistent, recursive, set_watches2, ephemerals,
     all_children_number, who_am_i,
 ]

@@ -215,7 +215,7 @@ fn one_address_has_its_share_of_connections() {
 #[test]
 fn unknown_operations_are_refused_and_closed() {
     let server = Configured::start(&[]);
-    for op in [0, -1, -10, 10, 16, 20, 23, 99, i32::MAX] {
+    for op in [0, -1, -10, 10, 20, 23, 99, i32::MAX] {
         let mut client = server.client();
         client.send_as(Xid(77), op, |out| out.extend_from_slice(b"anything"));
         let reply = client.receive_reply(Xid(77)).expect("an answer");

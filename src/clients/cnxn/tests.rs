@@ -95,6 +95,7 @@ impl Bench {
             op,
             received_us: 5_000_000,
             frame: 0..0,
+            readers: None,
         };
         self.with(|cnxn, round| cnxn.on_reply(&entry, frame, round));
     }
@@ -388,7 +389,7 @@ fn a_long_row_of_reads_is_answered_in_rounds() {
 
 #[test]
 fn unknown_operations_are_answered_and_the_last() {
-    for op in [0, -1, -10, 10, 16, 23, 99, i32::MIN] {
+    for op in [0, -1, -10, 10, 23, 99, i32::MIN] {
         let mut bench = Bench::open();
         bench.feed(&[read(1), request(9, op, b"wxyz"), read(2)].concat());
         let refusal = Asked::Header(Zxid(-1), ErrorCode::Unimplemented);

@@ -36,6 +36,7 @@ impl Post<Vec<Request>> for Echo {
                     watcher: conn,
                     kind: EventType::NodeCreated,
                     path: "/event".into(),
+                    readers: None,
                 };
                 write_frame(&mut frame, |out| write_event(&event, out));
                 replies.push_encoded(entry(conn, Outcome::Event, &request), &frame);
@@ -71,6 +72,7 @@ fn entry(conn: ConnId, outcome: Outcome, request: &Request) -> ReplyEntry {
         op,
         received_us,
         frame: 0..0,
+        readers: None,
     }
 }
 

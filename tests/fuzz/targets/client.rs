@@ -201,6 +201,7 @@ impl Server {
             op,
             received_us: NOW.elapsed_ms * 1_000,
             frame: 0..0,
+            readers: None,
         };
         self.with(|cnxn, round| cnxn.on_reply(&entry, b"answer", round));
     }
