@@ -1,6 +1,6 @@
 //! Both ends of a quorum link: packets and trees to letters, and letters to packets and trees.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) fn read_all(
     let mut input = BufReader::with_capacity(READ_BYTES, stream);
     let mut reader = PeerReader::new(link, takes_trees);
     loop {
-        match reader.read_one(&mut input) {
+        match reader.read_some(&mut input) {
             Ok(event) => events.post(event),
             Err(ReadFailure::Io(error)) => return why(&error),
             Err(ReadFailure::Bad(reason)) => return reason,
@@ -85,7 +85,29 @@ impl PeerReader {
                 error => ReadFailure::Bad(error.to_string()),
             })?;
         self.tree_is_next = self.takes_trees && packet.kind == PacketType::Snap;
-        Ok(PortEvent::Packet(self.link, packet))
+        Ok(PortEvent::Packets(self.link, vec![packet]))
+    }
+
+    /// As [`PeerReader::read_one`], and takes along what else is there as a whole.
+    ///
+    /// # Errors
+    /// [`ReadFailure`].
+    pub fn read_some<R: Read>(&mut self, input: &mut BufReader<R>) -> Result<PortEvent, ReadFailure> {
+        let mut event = self.read_one(input)?;
+        let PortEvent::Packets(_, packets) = &mut event else {
+            return Ok(event);
+        };
+        while !self.tree_is_next && !input.buffer().is_empty() {
+            let mut left = input.buffer();
+            // What is bad is met again when it is the first, and told then.
+            let Ok(PortEvent::Packets(_, more)) = self.read_one(&mut left) else {
+                break;
+            };
+            packets.extend(more);
+            let taken = input.buffer().len() - left.len();
+            input.consume(taken);
+        }
+        Ok(event)
     }
 }
 

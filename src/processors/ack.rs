@@ -1,10 +1,13 @@
 //! AckRequestProcessor and SendAckRequestProcessor: what is safe in the log is acknowledged to the leader, by
 //! the leader's own chain with a word, by a follower's on the wire.
+//!
+//! As in 3.4.14 they have no thread: SyncThread hands them what is safe, and they only translate it. A thread for
+//! each cost a write two more wake-ups on its way.
 
 use crate::proto::Zxid;
 use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::request::Prepared;
-use crate::runtime::{Address, Flow, Now, Stage};
+use crate::runtime::{Address, Post};
 
 /// The leader's own: one word for a whole letter.
 #[derive(Debug)]
@@ -19,14 +22,11 @@ impl AckRequestProcessor {
     }
 }
 
-impl Stage for AckRequestProcessor {
-    type In = Vec<Prepared>;
-
-    fn step(&mut self, _now: Now, letter: Vec<Prepared>) -> Flow {
+impl Post<Vec<Prepared>> for AckRequestProcessor {
+    fn post(&self, letter: Vec<Prepared>) {
         if let Some(zxid) = zxids(&letter).last() {
             self.leader.post(zxid);
         }
-        Flow::Go
     }
 }
 
@@ -43,16 +43,13 @@ impl SendAckRequestProcessor {
     }
 }
 
-impl Stage for SendAckRequestProcessor {
-    type In = Vec<Prepared>;
-
-    fn step(&mut self, _now: Now, letter: Vec<Prepared>) -> Flow {
+impl Post<Vec<Prepared>> for SendAckRequestProcessor {
+    fn post(&self, letter: Vec<Prepared>) {
         let acks = zxids(&letter).map(|zxid| QuorumPacket::plain(PacketType::Ack, zxid));
         let acks: Vec<QuorumPacket> = acks.collect();
         if !acks.is_empty() {
             self.leader.post(acks);
         }
-        Flow::Go
     }
 }
 
@@ -77,18 +74,18 @@ mod tests {
     #[test]
     fn a_leader_s_log_is_safe_up_to_the_last() {
         let (leader, inbox) = Inbox::new();
-        let mut stage = AckRequestProcessor::new(leader);
-        stage.step(Now::default(), letter());
+        let processor = AckRequestProcessor::new(leader);
+        processor.post(letter());
         assert_eq!((inbox.try_take(), inbox.try_take()), (Some(Zxid(12)), None));
-        stage.step(Now::default(), vec![]);
+        processor.post(vec![]);
         assert_eq!(inbox.try_take(), None);
     }
 
     #[test]
     fn a_follower_acknowledges_each() {
         let (leader, inbox) = Inbox::new();
-        let mut stage = SendAckRequestProcessor::new(leader);
-        stage.step(Now::default(), letter());
+        let processor = SendAckRequestProcessor::new(leader);
+        processor.post(letter());
         let ack = |zxid| QuorumPacket::plain(PacketType::Ack, Zxid(zxid));
         assert_eq!(inbox.try_take(), Some(vec![ack(10), ack(11), ack(12)]));
     }

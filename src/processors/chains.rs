@@ -7,12 +7,12 @@
 //!
 //! leader      client loop ──> Prep ──> Proposal ──1──> Commit ──────────────> Final ──> client loop
 //!             learners ────────┤          ├──2──> leader: propose   ^ decided
-//!             SessionTracker ──┤          └──3──> Sync ──> Ack ──> leader: logged
+//!             SessionTracker ──┤          └──3──> Sync, Ack ──> leader: logged
 //!             ContainerManager ┘                   └──> Snapshot
 //!
 //! follower    client loop ──> Follower ──1──> Commit ───────────────────────> Final ──> client loop
 //!                                └──2──> leader: REQUEST        ^ COMMIT
-//!             leader: PROPOSAL ──> Sync ──> SendAck ──> leader: ACK
+//!             leader: PROPOSAL ──> Sync, SendAck ──> leader: ACK
 //!                                   └──> Snapshot
 //!
 //! observer    client loop ──> Observer ──1──> Commit ───────────────────────> Final ──> client loop
@@ -22,6 +22,8 @@
 //! read-only   client loop ──> ReadOnly ──> Final ──> client loop
 //!             SessionTracker ──┘
 //! ```
+//!
+//! Each is a thread, but for Ack and SendAck, which work on that of Sync.
 //!
 //! 1 before 2 before 3: whoever decides on a request hears of it after those who wait for the decision.
 //!
@@ -39,7 +41,7 @@ use crate::proto::packet::QuorumPacket;
 use crate::proto::txn::LoggedTxn;
 use crate::request::metrics::Stages;
 use crate::request::{Clients, Prepared, Request, Sessions, Status};
-use crate::runtime::{Address, Clock, Crew, Disk, Flow, Inbox, Metered, Now, Runtime, Stage, StageMeter};
+use crate::runtime::{Address, Clock, Crew, Disk, Inbox, Metered, Post, Runtime, Stage, StageMeter};
 use crate::storage::{Database, Dirs, LogWriter};
 
 use super::ack::{AckRequestProcessor, SendAckRequestProcessor};
@@ -139,9 +141,11 @@ impl Chain {
 }
 
 impl LeaderChain {
-    /// A transaction is decided.
-    pub fn commit(&self, txn: Arc<LoggedTxn>) {
-        self.commits.post(CommitLetter::Commits(vec![txn]));
+    /// Transactions are decided.
+    pub fn commit(&self, txns: Vec<Arc<LoggedTxn>>) {
+        if !txns.is_empty() {
+            self.commits.post(CommitLetter::Commits(txns));
+        }
     }
 
     /// See [`Chain::end`].
@@ -152,14 +156,18 @@ impl LeaderChain {
 }
 
 impl LearnerChain {
-    /// The leader has proposed a transaction.
-    pub fn log(&self, txn: Arc<LoggedTxn>) {
-        self.log.post(vec![foreign(txn)]);
+    /// The leader has proposed transactions.
+    pub fn log(&self, txns: Vec<Arc<LoggedTxn>>) {
+        if !txns.is_empty() {
+            self.log.post(txns.into_iter().map(foreign).collect());
+        }
     }
 
-    /// A transaction is decided.
-    pub fn commit(&self, txn: Arc<LoggedTxn>) {
-        self.commits.post(CommitLetter::Commits(vec![txn]));
+    /// Transactions are decided.
+    pub fn commit(&self, txns: Vec<Arc<LoggedTxn>>) {
+        if !txns.is_empty() {
+            self.commits.post(CommitLetter::Commits(txns));
+        }
     }
 
     /// The leader has answered the oldest sync.
@@ -192,16 +200,14 @@ pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLi
     let (to_proposal, proposal_inbox) = inbox(&parts, |stages| &stages.proposal);
     let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
-    let (to_ack, ack_inbox) = inbox(&parts, |stages| &stages.ack);
     let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
     let (mut work, log) = Work::begin(runtime, parts);
     let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_proposal);
     let proposal = ProposalRequestProcessor::new(to_commit.clone(), leader.leader, to_sync);
     work.start("ProposalRequestProcessor", proposal_inbox, proposal);
+    let to_ack = Address::new(AckRequestProcessor::new(leader.logged));
     work.start_sync(log, sync_inbox, to_ack);
-    let ack = AckRequestProcessor::new(leader.logged);
-    work.start("AckRequestProcessor", ack_inbox, ack);
     work.start(
         "CommitProcessor",
         commit_inbox,
@@ -222,7 +228,7 @@ pub fn start_follower<R: Runtime>(
     let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let first =
         LearnerRequestProcessor::of_follower(to_commit.clone(), leader.clone(), Arc::clone(&parts.database));
-    let acks = SendAckRequestProcessor::new(leader);
+    let acks = Address::new(SendAckRequestProcessor::new(leader));
     let commit = (to_commit, commit_inbox);
     start_learner(runtime, parts, commit, first, "FollowerRequestProcessor", acks)
 }
@@ -236,7 +242,14 @@ pub fn start_observer<R: Runtime>(
     let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader, Arc::clone(&parts.database));
     let commit = (to_commit, commit_inbox);
-    start_learner(runtime, parts, commit, first, "ObserverRequestProcessor", NoAcks)
+    start_learner(
+        runtime,
+        parts,
+        commit,
+        first,
+        "ObserverRequestProcessor",
+        Address::new(NoAcks),
+    )
 }
 
 /// Starts the chain of the server with this number while it has no leader. Nothing is logged, and the tree stays as
@@ -270,12 +283,8 @@ pub fn start_read_only<R: Runtime>(
 #[derive(Debug)]
 struct NoAcks;
 
-impl Stage for NoAcks {
-    type In = Vec<Prepared>;
-
-    fn step(&mut self, _now: Now, _letter: Vec<Prepared>) -> Flow {
-        Flow::Go
-    }
+impl Post<Vec<Prepared>> for NoAcks {
+    fn post(&self, _letter: Vec<Prepared>) {}
 }
 
 fn start_learner<R: Runtime>(
@@ -284,16 +293,14 @@ fn start_learner<R: Runtime>(
     (commits, commit_inbox): (Address<CommitLetter>, Inbox<CommitLetter>),
     forward: LearnerRequestProcessor,
     name: &str,
-    acks: impl Stage<In = Vec<Prepared>>,
+    acks: Address<Vec<Prepared>>,
 ) -> LearnerChain {
     let (first, first_inbox) = inbox(&parts, |stages| &stages.learner);
     let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
-    let (to_acks, acks_inbox) = inbox(&parts, |stages| &stages.ack);
     let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
     let (mut work, log) = Work::begin(runtime, parts);
     work.start(name, first_inbox, forward);
-    work.start_sync(log, sync_inbox, to_acks);
-    work.start("SendAckRequestProcessor", acks_inbox, acks);
+    work.start_sync(log, sync_inbox, acks);
     let commit = CommitProcessor::new(Commit::of_learner(), to_final);
     work.start("CommitProcessor", commit_inbox, commit);
     LearnerChain {

@@ -84,7 +84,12 @@ impl Commit {
         let header = *txn.header();
         let asked = |w: &&mut Waiting| {
             let request = &w.prepared.request;
-            !w.is_decided && request.op.is_write() && request.xid == header.cxid && may_be(&txn, request)
+            !w.is_decided
+                && match &w.prepared.logged {
+                    // A leader knows which it has made of this request.
+                    Some(proposed) => proposed.zxid() == header.zxid,
+                    None => request.op.is_write() && request.xid == header.cxid && may_be(&txn, request),
+                }
         };
         let waiting = self.waiting.get_mut(&header.session);
         match waiting.and_then(|all| all.iter_mut().find(asked)) {
@@ -133,6 +138,9 @@ impl Commit {
 fn may_be(txn: &LoggedTxn, request: &Request) -> bool {
     use OpCode::{CloseSession, Create, Create2, CreateSession, Delete, Multi, SetAcl, SetData};
     let body = &request.body;
+    if is_as_asked(txn, request) {
+        return true;
+    }
     match (txn.txn(), request.op) {
         // An error does not tell of what.
         (Ok(Txn::Error(_)) | Err(_), _) => true,
@@ -154,6 +162,18 @@ fn may_be(txn: &LoggedTxn, request: &Request) -> bool {
             Create | Create2 | SetData | Delete | SetAcl | Multi | CreateSession | CloseSession
         ),
     }
+}
+
+/// Whether a transaction says what a request says up to its last four bytes, flags or a version: most do, and need
+/// not be taken apart.
+fn is_as_asked(txn: &LoggedTxn, request: &Request) -> bool {
+    let is_same_op = match request.op {
+        OpCode::Create | OpCode::Create2 => txn.header().op == OpCode::Create.number(),
+        op @ (OpCode::SetData | OpCode::Delete | OpCode::SetAcl) => txn.header().op == op.number(),
+        _ => false,
+    };
+    let asked = request.body.split_last_chunk::<4>();
+    is_same_op && asked.is_some_and(|(asked, _)| txn.record().starts_with(asked))
 }
 
 /// A transaction whose client is on another server, or that has none.

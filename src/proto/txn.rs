@@ -281,6 +281,11 @@ impl LoggedTxn {
         &self.bytes
     }
 
+    /// The record behind the header.
+    pub fn record(&self) -> &[u8] {
+        self.bytes.get(HEADER_BYTES..).unwrap_or_default()
+    }
+
     /// Whether 3.4 could not read it. (It is one of a container or of a node with a time to live, or has such a
     /// part.)
     pub fn is_newer(&self) -> bool {

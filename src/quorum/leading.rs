@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::processors::proposal::ForLeader;
 use crate::processors::{LeaderChain, LeaderLinks, start_leader};
-use crate::proto::packet::{ForwardedRequest, PacketType};
+use crate::proto::packet::{ForwardedRequest, PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{LinkId, OpCode, Sid, Zxid};
 use crate::request::{Learners, Origin, Request, ServerState, Serving, Sessions};
@@ -33,6 +33,14 @@ pub(super) struct Leading {
 struct Reign {
     chain: LeaderChain,
     sessions: Arc<Sessions>,
+}
+
+/// What goes to one place in one letter.
+#[derive(Default)]
+struct Letters {
+    packets: BTreeMap<LinkId, Vec<QuorumPacket>>,
+    commits: Vec<Arc<LoggedTxn>>,
+    requests: Vec<Request>,
 }
 
 /// A leader's own database, as the rules look into it.
@@ -102,8 +110,11 @@ impl Leading {
     ) -> Result<Outcome, Halt> {
         let event = match event {
             PortEvent::Connected(link) => return self.welcome(ground, runtime, now, link),
-            PortEvent::Packet(link, packet) => {
-                let outcome = self.give(ground, runtime, now, [LeaderEvent::Packet(link, packet)]);
+            PortEvent::Packets(link, packets) => {
+                let events = packets
+                    .into_iter()
+                    .map(|packet| LeaderEvent::Packet(link, packet));
+                let outcome = self.give(ground, runtime, now, events);
                 if self.links.contains_key(&link) {
                     self.strangers.introduced(link);
                 }
@@ -182,7 +193,8 @@ impl Leading {
         Ok(outcome)
     }
 
-    /// Does what is to be done, in order. What comes of it is handed in and done too.
+    /// Does what is to be done, in order. What comes of it is handed in and done too. What goes to one place in a
+    /// row goes there in one letter.
     pub fn carry_out<R: Runtime>(
         &mut self,
         ground: &mut Ground,
@@ -191,52 +203,101 @@ impl Leading {
         actions: Vec<LeaderAction>,
     ) -> Result<Outcome, Halt> {
         let mut outcome = Outcome::Stays;
+        let mut letters = Letters::default();
         let mut actions = VecDeque::from(actions);
         while let Some(action) = actions.pop_front() {
             match action {
-                LeaderAction::SaveAcceptedEpoch(epoch) => ground.accept(epoch)?,
-                LeaderAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
-                LeaderAction::AllowNewerTxns(allowed) => allow_newer_txns(ground, allowed),
                 LeaderAction::Send(link, packet) => {
                     ground.count_sync(packet.kind);
-                    self.send(link, ToPeer::Packet(packet));
+                    letters.packets.entry(link).or_default().push(packet);
                 }
-                LeaderAction::SendSnapshot(link) => {
-                    ground.count_sync(PacketType::Snap);
-                    self.send(link, ToPeer::Tree(Arc::clone(&ground.database)));
-                }
-                LeaderAction::HangUp(link, reason) => self.part(now, link, &reason),
-                LeaderAction::Lead(zxid) => {
-                    self.reign(ground, runtime, now, zxid)?;
-                    outcome = Outcome::Established(zxid.epoch());
-                }
-                LeaderAction::Commit(txn) => {
-                    ground.status.metrics.counters.commits.add(1);
-                    if let Some(reign) = &self.reign {
-                        reign.chain.commit(txn);
-                    }
-                }
-                LeaderAction::Submit(sid, request) => self.submit(now, sid, request),
+                LeaderAction::Commit(txn) => letters.commits.push(txn),
+                LeaderAction::Submit(sid, request) => letters.requests.extend(submitted(now, sid, request)),
                 LeaderAction::Touch(session, timeout_ms) => {
                     if let Some(reign) = &self.reign {
                         reign.sessions.touch(session, timeout_ms, now.elapsed_ms);
                     }
                 }
-                LeaderAction::Revalidate(link, sid, session, timeout_ms) => {
-                    ground.status.metrics.counters.revalidations.add(1);
-                    let is_alive = self.reign.as_ref().is_some_and(|reign| {
-                        let sessions = &reign.sessions;
-                        sessions.hand_over(session, timeout_ms, Some(sid), now.elapsed_ms)
-                    });
-                    let event = LeaderEvent::Revalidated(link, session, is_alive);
-                    let mut more = Vec::new();
-                    self.core.on(now.elapsed_ms, event, &self.history, &mut more);
-                    actions.extend(more);
+                action => {
+                    self.post(ground, std::mem::take(&mut letters));
+                    match self.carry_out_alone(ground, runtime, now, action, &mut actions)? {
+                        Outcome::Stays => {}
+                        Outcome::Over(reason) => return Ok(Outcome::Over(reason)),
+                        established => outcome = established,
+                    }
                 }
-                LeaderAction::Over(reason) => return Ok(Outcome::Over(reason)),
             }
         }
+        self.post(ground, letters);
         Ok(outcome)
+    }
+
+    /// Does what is not gathered.
+    fn carry_out_alone<R: Runtime>(
+        &mut self,
+        ground: &mut Ground,
+        runtime: &R,
+        now: Now,
+        action: LeaderAction,
+        more: &mut VecDeque<LeaderAction>,
+    ) -> Result<Outcome, Halt> {
+        match action {
+            LeaderAction::SaveAcceptedEpoch(epoch) => ground.accept(epoch)?,
+            LeaderAction::SaveCurrentEpoch(epoch) => ground.enter(epoch)?,
+            LeaderAction::AllowNewerTxns(allowed) => allow_newer_txns(ground, allowed),
+            LeaderAction::SendSnapshot(link) => {
+                ground.count_sync(PacketType::Snap);
+                self.send(link, ToPeer::Tree(Arc::clone(&ground.database)));
+            }
+            LeaderAction::HangUp(link, reason) => self.part(now, link, &reason),
+            LeaderAction::Lead(zxid) => {
+                self.reign(ground, runtime, now, zxid)?;
+                return Ok(Outcome::Established(zxid.epoch()));
+            }
+            LeaderAction::Revalidate(link, sid, session, timeout_ms) => {
+                ground.status.metrics.counters.revalidations.add(1);
+                let is_alive = self.reign.as_ref().is_some_and(|reign| {
+                    let sessions = &reign.sessions;
+                    sessions.hand_over(session, timeout_ms, Some(sid), now.elapsed_ms)
+                });
+                let event = LeaderEvent::Revalidated(link, session, is_alive);
+                let mut actions = Vec::new();
+                self.core.on(now.elapsed_ms, event, &self.history, &mut actions);
+                more.extend(actions);
+            }
+            LeaderAction::Over(reason) => return Ok(Outcome::Over(reason)),
+            LeaderAction::Send(..)
+            | LeaderAction::Commit(_)
+            | LeaderAction::Submit(..)
+            | LeaderAction::Touch(..) => {}
+        }
+        Ok(Outcome::Stays)
+    }
+
+    fn post(&self, ground: &Ground, letters: Letters) {
+        for (link, packets) in letters.packets {
+            self.send(link, ToPeer::Packets(packets));
+        }
+        ground
+            .status
+            .metrics
+            .counters
+            .commits
+            .add(letters.commits.len() as u64);
+        match &self.reign {
+            Some(reign) => {
+                reign.chain.commit(letters.commits);
+                if !letters.requests.is_empty() {
+                    reign.chain.chain.first.post(letters.requests);
+                }
+            }
+            None => letters.requests.iter().for_each(|request| {
+                log::warn!(
+                    "Dropping a request of session {} that a learner has forwarded before this server serves",
+                    request.session
+                );
+            }),
+        }
     }
 
     /// For `mntr`.
@@ -297,28 +358,6 @@ impl Leading {
         Ok(())
     }
 
-    /// A learner's client asks for something.
-    fn submit(&self, now: Now, sid: Sid, request: ForwardedRequest) {
-        let Some(reign) = &self.reign else {
-            return log::warn!("Dropping a request that server {sid} has forwarded before this one serves");
-        };
-        let Some(op) = OpCode::of(request.op) else {
-            return log::warn!(
-                "Dropping a request of unknown type {} that server {sid} has forwarded",
-                request.op
-            );
-        };
-        reign.chain.chain.first.post(vec![Request {
-            session: request.session,
-            xid: request.xid,
-            op,
-            body: request.body,
-            origin: Origin::Learner(sid),
-            identities: request.identities.into(),
-            received_us: now.elapsed_ms * 1_000,
-        }]);
-    }
-
     /// Ends the role.
     pub fn end(self, ground: &Ground) -> Result<(), Halt> {
         log::info!("Shutting down");
@@ -330,6 +369,26 @@ impl Leading {
         }
         ground.settle()
     }
+}
+
+/// What a learner's client asks for.
+fn submitted(now: Now, sid: Sid, request: ForwardedRequest) -> Option<Request> {
+    let Some(op) = OpCode::of(request.op) else {
+        log::warn!(
+            "Dropping a request of unknown type {} that server {sid} has forwarded",
+            request.op
+        );
+        return None;
+    };
+    Some(Request {
+        session: request.session,
+        xid: request.xid,
+        op,
+        body: request.body,
+        origin: Origin::Learner(sid),
+        identities: request.identities.into(),
+        received_us: now.elapsed_ms * 1_000,
+    })
 }
 
 /// The members have said what they can read.

@@ -36,6 +36,13 @@ pub(super) struct Learning {
     refetch: Option<Epoch>,
 }
 
+/// What goes to one place in one letter.
+#[derive(Default)]
+struct Letters {
+    proposals: Vec<Arc<LoggedTxn>>,
+    commits: Vec<Arc<LoggedTxn>>,
+}
+
 /// What stands once the leader has said UPTODATE.
 struct Served {
     chain: LearnerChain,
@@ -93,7 +100,7 @@ impl Learning {
     }
 
     pub fn tick<R: Runtime>(&mut self, ground: &mut Ground, runtime: &R, now: Now) -> Result<Outcome, Halt> {
-        self.give(ground, runtime, now, LearnerEvent::Tick)
+        self.give(ground, runtime, now, [LearnerEvent::Tick])
     }
 
     pub fn on_port<R: Runtime>(
@@ -108,9 +115,10 @@ impl Learning {
                 self.link = Some(link);
                 LearnerEvent::Connected
             }
-            PortEvent::Packet(_, packet) => {
-                ground.count_sync(packet.kind);
-                LearnerEvent::Packet(packet)
+            PortEvent::Packets(_, packets) => {
+                packets.iter().for_each(|packet| ground.count_sync(packet.kind));
+                let events = packets.into_iter().map(LearnerEvent::Packet);
+                return self.give(ground, runtime, now, events);
             }
             PortEvent::TreeReceived(_, tree) => {
                 self.received = Some(*tree);
@@ -119,7 +127,7 @@ impl Learning {
             PortEvent::Down(_, reason) | PortEvent::Unreachable(reason) => return Ok(Outcome::Over(reason)),
             PortEvent::TreeSent(_) => return Ok(Outcome::Stays),
         };
-        self.give(ground, runtime, now, event)
+        self.give(ground, runtime, now, [event])
     }
 
     pub fn on_chain<R: Runtime>(
@@ -132,7 +140,7 @@ impl Learning {
         match letter {
             ChainLetter::Revalidate(asked) => {
                 let event = LearnerEvent::Revalidate(asked.conn, asked.session, asked.timeout_ms);
-                self.give(ground, runtime, now, event)
+                self.give(ground, runtime, now, [event])
             }
             ChainLetter::ForLeader(_) | ChainLetter::Logged(_) => Ok(Outcome::Stays),
         }
@@ -143,21 +151,43 @@ impl Learning {
         ground: &mut Ground,
         runtime: &R,
         now: Now,
-        event: LearnerEvent,
+        events: impl IntoIterator<Item = LearnerEvent>,
     ) -> Result<Outcome, Halt> {
-        let mut actions = Vec::new();
-        self.core.on(now.elapsed_ms, event, &mut actions);
         let mut outcome = Outcome::Stays;
-        for action in actions {
-            match self.carry_out(ground, runtime, now, action)? {
-                Outcome::Stays => {}
-                Outcome::Over(reason) => return Ok(Outcome::Over(reason)),
-                established => outcome = established,
+        let mut letters = Letters::default();
+        let mut actions = Vec::new();
+        for event in events {
+            self.core.on(now.elapsed_ms, event, &mut actions);
+            for action in actions.drain(..) {
+                match action {
+                    LearnerAction::Log(txn) => letters.proposals.push(txn),
+                    LearnerAction::Commit(txn) => letters.commits.push(txn),
+                    action => {
+                        self.post(ground, std::mem::take(&mut letters));
+                        match self.carry_out(ground, runtime, now, action)? {
+                            Outcome::Stays => {}
+                            Outcome::Over(reason) => return Ok(Outcome::Over(reason)),
+                            established => outcome = established,
+                        }
+                    }
+                }
             }
         }
+        self.post(ground, letters);
         Ok(outcome)
     }
 
+    fn post(&self, ground: &Ground, letters: Letters) {
+        let counters = &ground.status.metrics.counters;
+        counters.proposals_received.add(letters.proposals.len() as u64);
+        counters.commits_received.add(letters.commits.len() as u64);
+        if let Some(served) = &self.served {
+            served.chain.log(letters.proposals);
+            served.chain.commit(letters.commits);
+        }
+    }
+
+    /// Does what is not gathered.
     fn carry_out<R: Runtime>(
         &mut self,
         ground: &mut Ground,
@@ -186,15 +216,12 @@ impl Learning {
                 self.serve(ground, runtime, now)?;
                 return Ok(Outcome::Established(epoch));
             }
-            LearnerAction::Log(txn) => {
-                ground.status.metrics.counters.proposals_received.add(1);
-                self.with_chain(|chain| chain.log(txn));
+            LearnerAction::SyncAnswered => {
+                if let Some(served) = &self.served {
+                    served.chain.answer_sync();
+                }
             }
-            LearnerAction::Commit(txn) => {
-                ground.status.metrics.counters.commits_received.add(1);
-                self.with_chain(|chain| chain.commit(txn));
-            }
-            LearnerAction::SyncAnswered => self.with_chain(LearnerChain::answer_sync),
+            LearnerAction::Log(_) | LearnerAction::Commit(_) => {}
             LearnerAction::AnswerPing(zxid) => {
                 let touched = self.served.as_ref().map(|served| served.sessions.take_touched());
                 self.send(QuorumPacket::pong(zxid, &touched.unwrap_or_default()));
@@ -207,12 +234,6 @@ impl Learning {
             LearnerAction::Leave(reason) => return Ok(Outcome::Over(reason)),
         }
         Ok(Outcome::Stays)
-    }
-
-    fn with_chain(&self, act: impl FnOnce(&LearnerChain)) {
-        if let Some(served) = &self.served {
-            act(&served.chain);
-        }
     }
 
     fn send(&self, packet: QuorumPacket) {

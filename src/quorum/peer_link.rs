@@ -30,8 +30,8 @@ pub enum ToPeer {
 pub enum PortEvent {
     /// A learner has called, or the leader has taken the call.
     Connected(PeerLink),
-    /// A packet has come.
-    Packet(LinkId, QuorumPacket),
+    /// Packets have come, at least one: those that were there at one time, in their order.
+    Packets(LinkId, Vec<QuorumPacket>),
     /// All of a [`ToPeer::Tree`] is handed to the system.
     TreeSent(LinkId),
     /// The tree behind a packet SNAP has come, signature included.

@@ -160,7 +160,6 @@ stages! {
     learner = "learner";
     proposal = "proposal";
     sync = "sync";
-    ack = "ack";
     commit = "commit";
     last = "final";
     snapshot = "snapshot";

@@ -6,6 +6,7 @@
 //! Invariant: nothing above this room (but `net/`) starts a thread, reads a clock or opens a file by itself.
 
 pub mod disk;
+pub mod inbox;
 pub mod machine;
 pub mod mem_disk;
 pub mod meter;
@@ -16,10 +17,11 @@ pub mod threads;
 pub mod time;
 
 pub use disk::{Disk, DiskFile};
+pub use inbox::{Inbox, Taken};
 pub use mem_disk::{Crash, Fault, MemDisk};
 pub use meter::{Meter, Metered, StageMeter};
 pub use os_disk::OsDisk;
 pub use shutdown::{ExitCode, Halt};
-pub use stage::{Address, Crew, Flow, Inbox, Member, Post, Runtime, Stage, Taken};
+pub use stage::{Address, Crew, Flow, Member, Post, Runtime, Stage};
 pub use threads::Threads;
 pub use time::{Clock, Now, OsClock};

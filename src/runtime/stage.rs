@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::TryRecvError;
-
-use super::meter::Metered;
+use super::inbox::Inbox;
 use super::shutdown::Halt;
 use super::time::Now;
 
@@ -105,80 +103,9 @@ impl<T: 'static, U, F: Fn(U) -> T + Send + Sync> Post<U> for Translated<T, F> {
 
 impl<T: Send> Post<T> for crossbeam_channel::Sender<T> {
     fn post(&self, letter: T) {
-        // The receiver is gone only after its stage has ended; see Post::post.
+        // The receiver is gone only after whoever waited has given up; see Post::post.
         drop(self.send(letter));
     }
-}
-
-/// Letters on their way to one stage. Only a [`Runtime`] takes them out.
-#[derive(Debug)]
-pub struct Inbox<T> {
-    pub(crate) receiver: crossbeam_channel::Receiver<T>,
-    pub(crate) metered: Option<Metered>,
-}
-
-/// A sender that counts what it sends.
-struct CountingSender<T> {
-    sender: crossbeam_channel::Sender<T>,
-    metered: Metered,
-}
-
-impl<T: Send> Post<T> for CountingSender<T> {
-    fn post(&self, letter: T) {
-        self.metered.meter.post(&*self.metered.clock);
-        self.sender.post(letter);
-    }
-}
-
-impl<T: Send + 'static> Inbox<T> {
-    /// An inbox and its first address.
-    pub fn new() -> (Address<T>, Inbox<T>) {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        let metered = None;
-        (Address::new(sender), Inbox { receiver, metered })
-    }
-
-    /// An inbox whose letters are measured.
-    pub fn metered(metered: Metered) -> (Address<T>, Inbox<T>) {
-        let (sender, receiver) = crossbeam_channel::unbounded();
-        metered.meter.forget();
-        let address = Address::new(CountingSender {
-            sender,
-            metered: metered.clone(),
-        });
-        let metered = Some(metered);
-        (address, Inbox { receiver, metered })
-    }
-
-    /// How many letters wait.
-    pub fn depth(&self) -> usize {
-        self.receiver.len()
-    }
-
-    /// The next letter, if one is there: for tests and schedulers.
-    pub fn try_take(&self) -> Option<T> {
-        self.receiver.try_recv().ok()
-    }
-
-    /// As [`Inbox::try_take`], and tells an inbox that is empty from one that is closed.
-    pub fn take(&self) -> Taken<T> {
-        match self.receiver.try_recv() {
-            Ok(letter) => Taken::Letter(letter),
-            Err(TryRecvError::Empty) => Taken::Nothing,
-            Err(TryRecvError::Disconnected) => Taken::Closed,
-        }
-    }
-}
-
-/// What an inbox has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken<T> {
-    /// A letter.
-    Letter(T),
-    /// No letter yet.
-    Nothing,
-    /// No letter, now or ever: its last address is gone.
-    Closed,
 }
 
 /// Who drives stages: OS threads in production, a seeded scheduler in a simulation.

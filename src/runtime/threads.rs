@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::inbox::{Inbox, Taken};
 use super::meter::Metered;
 use super::shutdown::{ExitCode, Halt};
-use super::stage::{Crew, Flow, Inbox, Member, Runtime, Stage};
+use super::stage::{Crew, Flow, Member, Runtime, Stage};
 use super::time::Clock;
 
 /// Starts threads, and hears of those that must end the process.
@@ -77,19 +78,19 @@ impl Runtime for Threads {
 
 /// Feeds a stage until its inbox closes.
 fn drive<S: Stage>(clock: &dyn Clock, inbox: &Inbox<S::In>, mut stage: S) -> Result<(), Halt> {
-    let Inbox { receiver, metered } = inbox;
     loop {
-        let flow = match receiver.try_recv() {
-            Ok(letter) => step(clock, metered.as_ref(), &mut stage, letter),
-            Err(TryRecvError::Disconnected) => return last_words(clock, stage),
-            Err(TryRecvError::Empty) => match stage.quiet(clock.now()) {
-                Flow::Go => match wait(clock, receiver, &stage) {
-                    Ok(letter) => step(clock, metered.as_ref(), &mut stage, letter),
-                    Err(RecvTimeoutError::Timeout) => Flow::Go,
-                    Err(RecvTimeoutError::Disconnected) => return last_words(clock, stage),
-                },
-                flow => flow,
+        let taken = match inbox.take() {
+            Taken::Nothing => match stage.quiet(clock.now()) {
+                Flow::Go => inbox.wait(time_left(clock, &stage)),
+                Flow::Done => return Ok(()),
+                Flow::Halt(halt) => return Err(halt),
             },
+            taken => taken,
+        };
+        let flow = match taken {
+            Taken::Letter(letter) => step(clock, inbox.metered.as_ref(), &mut stage, letter),
+            Taken::Nothing => Flow::Go,
+            Taken::Closed => return last_words(clock, stage),
         };
         match flow {
             Flow::Go => {}
@@ -97,6 +98,12 @@ fn drive<S: Stage>(clock: &dyn Clock, inbox: &Inbox<S::In>, mut stage: S) -> Res
             Flow::Halt(halt) => return Err(halt),
         }
     }
+}
+
+/// How long until the stage wants to be woken; none if only a letter is to wake it.
+fn time_left<S: Stage>(clock: &dyn Clock, stage: &S) -> Option<Duration> {
+    let left_ms = stage.wake_at()? - clock.now().elapsed_ms;
+    Some(Duration::from_millis(left_ms.max(0).unsigned_abs()))
 }
 
 /// Gives a letter to a stage, and measures how long it takes for it if that is wanted.
@@ -109,17 +116,6 @@ fn step<S: Stage>(clock: &dyn Clock, metered: Option<&Metered>, stage: &mut S, l
     let flow = stage.step(clock.now(), letter);
     meter.work.count(fine.elapsed_us() - begun_us);
     flow
-}
-
-/// Waits for a letter, or until the stage wants to be woken.
-fn wait<S: Stage>(clock: &dyn Clock, inbox: &Receiver<S::In>, stage: &S) -> Result<S::In, RecvTimeoutError> {
-    match stage.wake_at() {
-        None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        Some(at_ms) => {
-            let left_ms = (at_ms - clock.now().elapsed_ms).max(0);
-            inbox.recv_timeout(Duration::from_millis(left_ms.unsigned_abs()))
-        }
-    }
 }
 
 fn last_words<S: Stage>(clock: &dyn Clock, mut stage: S) -> Result<(), Halt> {

@@ -205,9 +205,11 @@ impl Reading {
             match self.reader.read_one(&mut input) {
                 Ok(event) => {
                     read = input.position() as usize;
-                    if let PortEvent::Packet(_, packet) = &event {
-                        let said = (self.from, self.place.host, packet.kind, packet.zxid);
-                        self.place.tap.lock().expect("the tap").push(said);
+                    if let PortEvent::Packets(_, packets) = &event {
+                        let said = packets
+                            .iter()
+                            .map(|packet| (self.from, self.place.host, packet.kind, packet.zxid));
+                        self.place.tap.lock().expect("the tap").extend(said);
                     }
                     self.events.post(event);
                 }

@@ -72,11 +72,16 @@ fn connected(inbox: &Inbox<PortEvent>) -> PeerLink {
     }
 }
 
-fn packet(inbox: &Inbox<PortEvent>) -> QuorumPacket {
-    match next(inbox) {
-        PortEvent::Packet(_, packet) => packet,
-        other => panic!("no packet: {other:?}"),
+/// So many packets, in however many letters they come.
+fn packets<const COUNT: usize>(inbox: &Inbox<PortEvent>) -> [QuorumPacket; COUNT] {
+    let mut all = Vec::new();
+    while all.len() < COUNT {
+        match next(inbox) {
+            PortEvent::Packets(_, more) => all.extend(more),
+            other => panic!("no packets: {other:?}"),
+        }
     }
+    all.try_into().expect("no packet more")
 }
 
 fn down(inbox: &Inbox<PortEvent>) -> String {
@@ -94,19 +99,17 @@ fn a_learner_and_a_leader_talk_and_part_and_leave_no_thread() {
     let (to_learner, to_leader) = (connected(&of_leader), connected(&of_learner));
     let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(4), Sid(2), false);
     to_leader.send(info.clone());
-    assert_eq!(packet(&of_leader), info);
+    assert_eq!(packets(&of_leader), [info]);
     let answer = QuorumPacket::leader_info(Epoch(5));
     to_learner
         .out
         .post(ToPeer::Packets(vec![answer.clone(), answer.clone()]));
-    assert_eq!(
-        [packet(&of_learner), packet(&of_learner)],
-        [answer.clone(), answer]
-    );
+    assert_eq!(packets(&of_learner), [answer.clone(), answer]);
     let tree = Arc::new(Database::new(tree_of(3_000), CommittedLog::new(1)));
     to_learner.out.post(ToPeer::Tree(tree));
     assert!(matches!(next(&of_leader), PortEvent::TreeSent(_)));
-    assert_eq!(packet(&of_learner).kind, PacketType::Snap);
+    let [snap] = packets(&of_learner);
+    assert_eq!(snap.kind, PacketType::Snap);
     match next(&of_learner) {
         PortEvent::TreeReceived(_, tree) => assert_eq!(tree.node_count(), tree_of(3_000).node_count()),
         other => panic!("no tree: {other:?}"),
@@ -224,7 +227,7 @@ fn a_port_that_is_taken_is_named_and_one_that_was_closed_is_free_again() {
     late.write_all(&QuorumPacket::leader_info(Epoch(1)).to_bytes())
         .expect("written");
     let link = connected(&inbox);
-    assert_eq!(packet(&inbox), QuorumPacket::leader_info(Epoch(1)));
+    assert_eq!(packets(&inbox), [QuorumPacket::leader_info(Epoch(1))]);
     link.close();
     assert_eq!(late.read(&mut [0; 1]).ok(), Some(0), "a closed link is shut");
     assert_eq!(again.close(), NOBODY);

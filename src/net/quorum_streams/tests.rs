@@ -97,14 +97,44 @@ fn a_tree_comes_over_whole_and_the_stream_goes_on_behind_it() {
     let mut input = &bytes[..];
     let mut reader = PeerReader::new(LINK, true);
     let first = reader.read_one(&mut input).expect("a packet");
-    assert!(matches!(first, PortEvent::Packet(LINK, packet) if packet.kind == PacketType::Snap));
+    assert_eq!(kinds(&first), [PacketType::Snap]);
     let PortEvent::TreeReceived(LINK, tree) = reader.read_one(&mut input).expect("a tree") else {
         panic!("no tree behind SNAP");
     };
     assert_eq!(tree.node_count(), tree_of(700).node_count());
     let last = reader.read_one(&mut input).expect("a packet");
-    assert!(matches!(last, PortEvent::Packet(LINK, packet) if packet.kind == PacketType::NewLeader));
+    assert_eq!(kinds(&last), [PacketType::NewLeader]);
     assert!(input.is_empty());
+}
+
+fn kinds(event: &PortEvent) -> Vec<PacketType> {
+    match event {
+        PortEvent::Packets(LINK, packets) => packets.iter().map(|packet| packet.kind).collect(),
+        other => panic!("no packets: {other:?}"),
+    }
+}
+
+#[test]
+fn what_has_come_together_is_told_together_up_to_a_tree_or_a_packet_that_is_not_whole() {
+    let ping = |zxid| QuorumPacket::plain(PacketType::Ping, Zxid(zxid)).to_bytes();
+    let pieces = [ping(1), ping(2), snapshot_stream(3), ping(3)].concat();
+    let cut = &pieces[..pieces.len() - 1];
+    let mut input = BufReader::with_capacity(READ_BYTES, cut);
+    let mut reader = PeerReader::new(LINK, true);
+    let mut next = || reader.read_some(&mut input);
+    let first = next().expect("packets");
+    assert_eq!(
+        kinds(&first),
+        [PacketType::Ping, PacketType::Ping, PacketType::Snap]
+    );
+    assert!(matches!(next(), Ok(PortEvent::TreeReceived(..))));
+    assert_eq!(kinds(&next().expect("a packet")), [PacketType::NewLeader]);
+    assert!(matches!(next(), Err(ReadFailure::Io(_))));
+    let bad = [ping(1), [0x7f; 40].to_vec()].concat();
+    let (mut input, mut reader) = (BufReader::new(&bad[..]), PeerReader::new(LINK, true));
+    let mut next = || reader.read_some(&mut input);
+    assert_eq!(kinds(&next().expect("a packet")), [PacketType::Ping]);
+    assert!(matches!(next(), Err(ReadFailure::Bad(_))));
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Leads {
     }
 
     fn hear(&mut self, number: u64, packet: QuorumPacket) -> Outcome {
-        self.event(PortEvent::Packet(LinkId(number), packet))
+        self.event(PortEvent::Packets(LinkId(number), vec![packet]))
     }
 
     fn chain(&mut self) -> Outcome {
@@ -156,7 +156,7 @@ fn a_disk_that_refuses_a_promise_ends_the_process_before_a_word_is_said() {
     } = &mut leads.world;
     let outcome = leads
         .leading
-        .on_port(ground, runtime, *now, PortEvent::Packet(LinkId(1), info));
+        .on_port(ground, runtime, *now, PortEvent::Packets(LinkId(1), vec![info]));
     assert_eq!(outcome.expect_err("a halt").code, ExitCode::Log);
     assert_eq!(written(&out), [""; 0]);
 }

@@ -29,7 +29,7 @@ impl Learns {
     }
 
     fn hear(&mut self, packet: QuorumPacket) -> Outcome {
-        self.event(PortEvent::Packet(LinkId(1), packet))
+        self.event(PortEvent::Packets(LinkId(1), vec![packet]))
     }
 
     /// Up to the promise of epoch 2.
@@ -155,7 +155,7 @@ fn a_disk_that_refuses_at_any_moment_ends_the_process_and_nothing_is_acknowledge
             let World {
                 ground, runtime, now, ..
             } = &mut learns.world;
-            let event = PortEvent::Packet(LinkId(1), packet);
+            let event = PortEvent::Packets(LinkId(1), vec![packet]);
             learns.learning.on_port(ground, runtime, *now, event).err()
         });
         let Some(halt) = halt else {

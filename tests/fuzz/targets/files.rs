@@ -112,7 +112,7 @@ fn received(bytes: &[u8]) -> Option<(Box<DataTree>, usize)> {
     stream.extend_from_slice(bytes);
     let mut left = stream.as_slice();
     let mut reader = PeerReader::new(LinkId(1), true);
-    assert!(matches!(reader.read_one(&mut left), Ok(PortEvent::Packet(..))));
+    assert!(matches!(reader.read_one(&mut left), Ok(PortEvent::Packets(..))));
     match sparing(bytes.len(), TREE_BYTES, || reader.read_one(&mut left)) {
         Ok(PortEvent::TreeReceived(_, tree)) => Some((tree, bytes.len() - left.len())),
         Ok(other) => panic!("{other:?} is no tree"),
