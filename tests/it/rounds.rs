@@ -312,7 +312,9 @@ fn an_ensemble_is_followed_while_it_loses_its_leader_and_takes_it_back() {
     follower.wait_for(&format!("=> Join: server {first} follows {second}"));
     // The log is rolled: its writer keeps the old file, a new one takes the name.
     let log = Path::new(&logs[0]);
-    let text = fs::read_to_string(log).expect("a log").replace("20", "30");
+    let text = fs::read_to_string(log).expect("a log");
+    // Another year, and the same time of the day.
+    let text = text.replace("\n20", "\n30");
     fs::rename(log, log.with_extension("1")).expect("moved");
     fs::write(log, text).expect("written");
     follower.wait_for("-- 30");
