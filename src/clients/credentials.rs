@@ -157,6 +157,8 @@ impl Cnxn {
     }
 }
 
+/// The log names the caller's place.
+#[track_caller]
 fn say(round: &mut Round<'_>, level: log::Level, text: std::fmt::Arguments<'_>) {
     round.quiet.say(Line::Auth, level, round.now.elapsed_ms, text);
 }

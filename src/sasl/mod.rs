@@ -39,9 +39,6 @@ pub enum Refusal {
     /// The exchange is over, well or badly.
     #[error("DIGEST-MD5: Server at illegal state")]
     Over,
-    /// The first token of a client carries something. DIGEST-MD5 lets the server begin.
-    #[error("DIGEST-MD5 must not have an initial response")]
-    InitialResponse,
     /// A token is longer than any that is one.
     #[error("DIGEST-MD5: a token of {0} bytes is too long")]
     Length(usize),

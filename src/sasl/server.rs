@@ -50,11 +50,11 @@ impl ServerExchange {
     /// [`Refusal`], after which the exchange is over.
     pub fn step(&mut self, token: &[u8], users: &Users) -> Result<Answer, Refusal> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
-            Stage::Fresh if token.is_empty() => {
+            // Whatever the client begins with: that it may go on from an earlier exchange, Java does not know either.
+            Stage::Fresh => {
                 self.stage = Stage::Challenged;
                 Ok(Answer::Challenge(self.challenge()))
             }
-            Stage::Fresh => Err(Refusal::InitialResponse),
             Stage::Challenged => self.judge(token, users),
             Stage::Over => Err(Refusal::Over),
         }
@@ -119,13 +119,7 @@ impl ServerExchange {
     /// What a response must repeat, or may only choose from one thing.
     fn check_what_is_fixed(&self, given: &Directives<'_>, uri: &[u8]) -> Result<(), Refusal> {
         let realm = given.get("realm").unwrap_or_default();
-        let own_uri = self.service.uri();
-        let uri_fits = match uri.split_at_checked(own_uri.len()) {
-            Some((begin, rest)) => {
-                begin.eq_ignore_ascii_case(own_uri.as_bytes()) && (rest.is_empty() || rest.starts_with(b"/"))
-            }
-            None => false,
-        };
+        let uri_fits = uri.eq_ignore_ascii_case(self.service.uri().as_bytes());
         let rules = [
             (realm == self.service.server_name.as_bytes(), "Nonexistent realm."),
             (

@@ -12,6 +12,8 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
     kill_under_load.py ensemble.py newer_ensemble.py modes.py "kazoo_suite.py oxkeeper --processes 4"
     "kazoo_suite.py oxkeeper --servers 3 --processes 3 --modules test_client,test_connection,test_lock")
 
+SUITES+=(sasl.py)
+
 # The tools beside the server.
 SUITES+=(terminal.py files.py)
 

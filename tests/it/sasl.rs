@@ -1,16 +1,19 @@
 //! SASL of clients with the real server: who proves to be somebody, who does not, and who tries it otherwise.
 
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use oxkeeper::proto::{Acl, Decode, Encode, ErrorCode, OpCode, Perms};
+use oxkeeper::proto::{Acl, Decode, Encode, ErrorCode, OpCode, Perms, QuorumAuthPacket};
 use oxkeeper::sasl::{ClientExchange, Credentials, Secret, Service};
 use oxkeeper::tools::client::{Client, Reply};
 use oxkeeper::tools::wire::ClientError;
 use tempfile::TempDir;
 
+use crate::support::cluster::{Cluster, Layout};
 use crate::support::configured::Configured;
-use crate::support::wait_until;
+use crate::support::{LONG, wait_until};
 
 const LOGINS: &str = "// who may\nServer {\n    org.apache.zookeeper.server.auth.DigestLoginModule required\n    \
                       user_super=\"the super secret\"\n    user_bob=\"bob's \\\"secret\\\"\";\n};\n";
@@ -128,8 +131,6 @@ fn wrong_unknown_malformed_and_replayed_are_closed_and_nobody_else_suffers() {
         say(&mut client, b"").expect("a challenge");
         assert!(say(&mut client, token).expect_err("closed").is_closed());
     }
-    let mut early = server.client();
-    assert!(say(&mut early, b"early").expect_err("closed").is_closed());
     // What one connection was answered with is worth nothing on another one.
     let mut first = server.client();
     let challenge = token_of(&say(&mut first, b"").expect("an answer")).expect("a challenge");
@@ -289,6 +290,98 @@ fn a_file_that_cannot_be_used_is_refused_with_its_name_line_and_cure() {
         assert_eq!(server.status.code(), Some(2), "{said}");
         assert!(said.contains(expected), "{expected} in {said}");
         assert!(!said.contains("zebra"), "{said}");
+    }
+}
+
+fn member_logins(password: &str) -> String {
+    let module = "org.apache.zookeeper.server.auth.DigestLoginModule required";
+    format!(
+        "QuorumServer {{ {module} user_member=\"members only\"; }};\n\
+         QuorumLearner {{ {module} username=\"member\" password=\"{password}\"; }};\n"
+    )
+}
+
+/// All that strangers may say to a port where servers authenticate.
+fn pester(address: SocketAddr) -> Vec<TcpStream> {
+    let magic = QuorumAuthPacket::MAGIC;
+    let empty = [&magic[..], &[0; 8]].concat();
+    let hello = 1i64.to_be_bytes();
+    let sayings = [
+        Vec::new(),
+        magic[..5].to_vec(),
+        [&magic[..], &[0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff]].concat(),
+        empty.clone(),
+        [empty.clone(), empty.clone()].concat(),
+        [&hello[..], &magic[..5]].concat(),
+        [&hello[..], &empty, &empty].concat(),
+        b"GET / HTTP/1.1\r\n\r\n".to_vec(),
+    ];
+    let say = |saying: &Vec<u8>| {
+        let mut stream = TcpStream::connect(address).ok()?;
+        // It may have been hung up on already.
+        drop(stream.write_all(saying));
+        Some(stream)
+    };
+    sayings.iter().cycle().take(80).filter_map(say).collect()
+}
+
+#[test]
+fn members_prove_who_they_are_whatever_strangers_say() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = |name: &str, password: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, member_logins(password)).expect("a file of passwords");
+        format!("java.security.auth.login.config={}", path.display())
+    };
+    let (right, wrong) = (file("right", "members only"), file("wrong", "zebra"));
+    let lines = [
+        right.as_str(),
+        "quorum.auth.enableSasl=true",
+        "quorum.auth.learnerRequireSasl=true",
+        "quorum.auth.serverRequireSasl=true",
+    ];
+    let mut cluster = Cluster::lay_out(&Layout {
+        count: 3,
+        lines: &lines,
+        ..Layout::default()
+    });
+    cluster.start_all();
+    let mut strangers = Vec::new();
+    for number in 1..=3 {
+        strangers.extend(pester(cluster.quorum_address(number)));
+        strangers.extend(pester(cluster.election_address(number)));
+    }
+    // Elections and synchronisations go on beside them.
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    cluster.leader();
+    cluster.start_these(&[leader]);
+    cluster
+        .client(leader)
+        .create("/made", b"x", &Acl::open(), 0)
+        .expect("an answer")
+        .expect("created");
+    drop(strangers);
+    // Who does not know the password does not come in, and keeps nobody from anything.
+    let away = cluster.follower();
+    cluster.kill(away);
+    cluster.add_lines(away, &wrong);
+    cluster.spawn_these(&[away]);
+    let others: Vec<usize> = (1..=3).filter(|number| *number != away).collect();
+    wait_until("a word about the wrong password", LONG, || {
+        others
+            .iter()
+            .any(|number| cluster.log(*number).contains("Mismatched response"))
+    });
+    assert_eq!(cluster.mode(away), None);
+    let mut client = cluster.client(others[0]);
+    client
+        .create("/more", b"x", &Acl::open(), 0)
+        .expect("an answer")
+        .expect("created");
+    for number in 1..=3 {
+        let log = cluster.log(number);
+        assert!(!log.contains("members only") && !log.contains("zebra"), "{log}");
     }
 }
 

@@ -113,6 +113,6 @@ fn strangers_are_sent_away_where_an_identity_is_required() {
     assert_eq!((bench.asked().len(), bench.cnxn.fate()), (3, Fate::Stay));
     // Who fails is not kept there: it could ask for nothing.
     let mut bench = open_with(true, &["sasl"]);
-    bench.feed(&token(1, b"early"));
+    bench.feed(&[token(1, b""), token(2, b"nonsense")].concat());
     assert_eq!(bench.cnxn.fate(), Fate::Close);
 }
