@@ -3,7 +3,8 @@
 #
 #   zkCli.sh [-server HOST:PORT,...] [options] [command [arguments]]
 #
-# `zkCli.sh --help` lists options and commands. CLIENT_JVMFLAGS and JVMFLAGS have no effect here.
+# `zkCli.sh --help` lists options and commands. Of CLIENT_JVMFLAGS and JVMFLAGS the file of names and passwords has an
+# effect: -Djava.security.auth.login.config=FILE, whose section Client says who this is (SASL).
 
 here="${BASH_SOURCE[0]}"
 while [ -L "$here" ]; do

@@ -1,6 +1,7 @@
 //! The command line of oxkeeper.
 
 use oxkeeper::args::{self, Command, Invocation, Tool};
+use oxkeeper::config;
 use oxkeeper::runtime::ExitCode;
 use oxkeeper::server::{self, logging};
 use oxkeeper::tools;
@@ -34,7 +35,13 @@ fn obey(
             server::run(&source, system)
         }
         Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
-        Command::Tool(Tool::Cli, arguments) => tools::cli::run(&arguments),
+        Command::Tool(Tool::Cli, arguments) => match config::client_login(&system) {
+            Ok(login) => tools::cli::run(&arguments, login),
+            Err(error) => {
+                eprintln!("oxkeeper cli: {error}");
+                ExitCode::BadConfig
+            }
+        },
         Command::Tool(Tool::Compare, arguments) => tools::files::run_compare(&arguments),
         Command::Tool(Tool::LogFormatter, arguments) => tools::files::run_log_formatter(&arguments),
         Command::Tool(Tool::Snapshot, arguments) => tools::files::run_snapshot(&arguments),

@@ -30,7 +30,7 @@ pub use error::{ConfigError, Origin};
 pub use http::{AdminConfig, HttpAddress};
 pub use limits::{ConnectionThrottle, Limits};
 use options::Opt;
-pub use sasl::{ClientSasl, QuorumSasl};
+pub use sasl::{ClientSasl, QuorumSasl, client_login};
 use settings::Settings;
 pub use settings::{Setting, SystemProperties};
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
 use super::options::{self, Opt};
-use super::settings::{Settings, provides_sasl};
+use super::settings::{Settings, SystemProperties, provides_sasl};
 use super::{Config, Note};
 use crate::sasl::jaas::{Entry, Jaas};
 use crate::sasl::{Credentials, Secret, Users};
@@ -179,6 +179,32 @@ impl Config {
     }
 }
 
+/// With what a client proves who it is: the section `Client` of the file that `java.security.auth.login.config` names,
+/// if there is one. (ZooKeeperSaslClient)
+///
+/// # Errors
+/// A file or section that cannot be used.
+pub fn client_login(system: &SystemProperties) -> Result<Option<Credentials>, ConfigError> {
+    let Some(path) = system.get(options::JAVA_JAAS_FILE.name) else {
+        return Ok(None);
+    };
+    if system.get("zookeeper.sasl.client") == Some("false") {
+        return Ok(None);
+    }
+    let path = Path::new(path.strip_prefix("file:").unwrap_or(path));
+    let bytes = std::fs::read(path).map_err(|error| ConfigError::Unreadable {
+        path: path.to_path_buf(),
+        error,
+        hint: "; java.security.auth.login.config names it",
+    })?;
+    let logins = Logins::parse(path, &bytes)?;
+    match system.get("zookeeper.sasl.clientconfig") {
+        Some(section) => logins.credentials(section).map(Some),
+        None if logins.jaas.section("Client").is_none() => Ok(None),
+        None => logins.credentials("Client").map(Some),
+    }
+}
+
 /// The sections of a file, and its name for messages.
 struct Logins<'a> {
     path: &'a Path,
@@ -227,15 +253,18 @@ impl<'a> Logins<'a> {
     fn quorum(&self, sasl: &mut QuorumSasl) -> Result<(), ConfigError> {
         let server = self.digest_section(&sasl.server_login_context, true)?;
         sasl.users = Users::of_section(server.unwrap_or_default());
-        let name = &sasl.learner_login_context;
-        let learner = self.digest_section(name, true)?.unwrap_or_default();
-        let line = learner.first().map_or(1, |entry| entry.line);
-        let credentials = Credentials::of_section(learner).ok_or_else(|| {
+        sasl.credentials = Some(self.credentials(&sasl.learner_login_context)?);
+        Ok(())
+    }
+
+    /// The name and the password of a section.
+    fn credentials(&self, name: &str) -> Result<Credentials, ConfigError> {
+        let entries = self.digest_section(name, true)?.unwrap_or_default();
+        let line = entries.first().map_or(1, |entry| entry.line);
+        Credentials::of_section(entries).ok_or_else(|| {
             let reason = format!("section {name}: username=\"...\" and password=\"...\" are needed");
             bad(self.path, line, reason)
-        });
-        sasl.credentials = Some(credentials?);
-        Ok(())
+        })
     }
 }
 

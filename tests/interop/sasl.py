@@ -263,6 +263,9 @@ def our_command_line():
             made = run("create", "/bobs", "data", "sasl:bob:cdrwa")
             assert made.returncode == 0, f"{kind}: {made}"
             assert "data" in run("get", "/bobs").stdout, kind
+            login = login_file(f'Client {{ {DIGEST} username="bob" password="wrong"; }};')
+            refused = run("get", "/bobs")
+            assert refused.returncode != 0 and "AuthFailed" in refused.stderr, f"{kind}: {refused}"
 
 
 REQUIRE = ["quorum.auth.enableSasl=true", "quorum.auth.learnerRequireSasl=true", "quorum.auth.serverRequireSasl=true"]
@@ -344,6 +347,7 @@ PARTS = {
     "clients": [
         ("Java 3.4.14 at ours", lambda: java_clients(JAVA, OURS)),
         ("Java 3.9.3 at ours", lambda: java_clients("java-3.9", OURS)),
+        ("our command line at both", our_command_line),
         ("kazoo at Java's", lambda: kazoo(JAVA)),
         ("kazoo at ours", lambda: kazoo(OURS)),
     ],

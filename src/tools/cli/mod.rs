@@ -26,6 +26,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::runtime::ExitCode;
+use crate::sasl::Credentials;
 use failure::Failure;
 use options::{Asked, Settings};
 use output::{Announcer, Output};
@@ -34,10 +35,11 @@ use shell::Shell;
 pub use render::csv_text;
 pub use safe::safe_name;
 
-/// Runs the words behind `cli`, and says how the process is to end.
-pub fn run(words: &[String]) -> ExitCode {
+/// Runs the words behind `cli`, and says how the process is to end. With a login, each connection proves first who
+/// this is.
+pub fn run(words: &[String], login: Option<Credentials>) -> ExitCode {
     let settings = match options::parse(words) {
-        Ok(Asked::Run(settings)) => settings,
+        Ok(Asked::Run(settings)) => Settings { login, ..settings },
         Ok(Asked::Help) => return help(),
         Err(why) => return complain(&format!("{why}\n{}", usage_line()), ExitCode::BadConfig),
     };

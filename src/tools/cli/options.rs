@@ -1,6 +1,7 @@
 //! The words behind `oxkeeper cli`. (ZooKeeperMain.MyCommandOptions.parseOptions)
 
 use super::session::ConnectString;
+use crate::sasl::Credentials;
 
 /// What the command line asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub struct Settings {
     pub json: bool,
     /// The one command to run; empty for a conversation.
     pub command: Vec<String>,
+    /// With what the session proves who it is, if it does.
+    pub login: Option<Credentials>,
 }
 
 /// Reads the options and, behind them, one command.
@@ -43,6 +46,7 @@ pub fn parse(words: &[String]) -> Result<Asked, String> {
         quiet: false,
         json: false,
         command: Vec::new(),
+        login: None,
     };
     let mut words = words.iter();
     while let Some(word) = words.next() {

@@ -13,10 +13,12 @@ use serde_json::json;
 use super::failure::Failure;
 use super::options::Settings;
 use super::output::{Announcer, Output};
-use super::session::{ConnectString, Keeper, SessionConfig, State, WatchedEvent};
+use super::session::{ConnectString, Keeper, Login, SessionConfig, State, WatchedEvent};
 use super::{table, words};
 use crate::proto::EventType;
 use crate::runtime::ExitCode;
+use crate::runtime::machine::random_bytes;
+use crate::sasl::Nonces;
 
 /// The session at hand; completion looks at it too.
 pub type Slot = Rc<RefCell<Option<Rc<Keeper>>>>;
@@ -88,11 +90,21 @@ impl Shell {
             timeout_ms: self.settings.timeout_ms,
             read_only: self.settings.read_only,
             wait: self.settings.wait,
+            login: self.login()?,
         };
         self.settings.server = address.clone();
         let keeper = Keeper::start(address, config, self.interrupts.clone(), self.teller())?;
         *self.session.borrow_mut() = Some(Rc::new(keeper));
         Ok(())
+    }
+
+    fn login(&self) -> Result<Option<Login>, Failure> {
+        let login = self.settings.login.clone();
+        let login = login.map(|credentials| {
+            let nonces = Nonces::new(random_bytes()?);
+            Ok::<_, std::io::Error>(Login { credentials, nonces })
+        });
+        Ok(login.transpose()?)
     }
 
     /// Ends the session in order.

@@ -3,14 +3,18 @@
 //! Whoever owns it tells it what happened (a connection stands, a frame came, time has passed), and then
 //! carries out its actions in their order. Time is in milliseconds that only grow.
 
+mod proving;
+
 use std::collections::VecDeque;
 use std::fmt;
 
 use super::watches::{Watches, kind_of};
-use crate::proto::requests::{AuthPacket, RequestHeader};
+use crate::proto::requests::RequestHeader;
 use crate::proto::responses::{ReplyHeader, WatcherEvent};
 use crate::proto::{Decode, Encode, ErrorCode, EventType, Malformed, OpCode, Reader, SessionId, Xid, Zxid};
+use crate::sasl::ClientExchange;
 use crate::tools::client::{Granted, Handshake, Reply};
+pub use proving::Login;
 
 /// What a session is to be.
 #[derive(Debug, Clone)]
@@ -25,6 +29,8 @@ pub struct SessionConfig {
     pub read_only: bool,
     /// Whether the first connection is waited for although each server was tried in vain.
     pub wait: bool,
+    /// With what it proves who it is, if it does.
+    pub login: Option<Login>,
 }
 
 /// Where the session stands; printed as Java names it. (ZooKeeper.States)
@@ -104,6 +110,10 @@ enum Phase {
     Greeting {
         until_ms: i64,
     },
+    /// The session stands, and it is being proved whose it is.
+    Proving {
+        until_ms: i64,
+    },
     Up,
     Over,
 }
@@ -118,6 +128,9 @@ pub struct SessionCore {
     /// Servers tried in vain since one of them answered.
     failures: usize,
     session: Option<Granted>,
+    /// The proof under way, and how many there were.
+    exchange: Option<ClientExchange>,
+    proofs: u64,
     last_zxid: Zxid,
     auths: Vec<(String, Vec<u8>)>,
     /// Who waits for an identity that is not sent yet, by its place in `auths`, and until when.
@@ -144,6 +157,8 @@ impl SessionCore {
             server,
             failures: 0,
             session: None,
+            exchange: None,
+            proofs: 0,
             last_zxid: Zxid(0),
             auths: Vec::new(),
             unsent_auths: Vec::new(),
@@ -192,22 +207,6 @@ impl SessionCore {
         }
     }
 
-    /// Adds an identity, now and to each later connection.
-    pub fn add_auth(&mut self, now_ms: i64, ticket: u64, scheme: &str, auth: &[u8]) {
-        if let Some(lost) = self.over() {
-            self.actions.push(Action::Answer(ticket, Err(lost)));
-            return;
-        }
-        self.auths.push((scheme.to_owned(), auth.to_owned()));
-        if self.phase == Phase::Up {
-            self.send_auth(now_ms, self.auths.len() - 1, Some(ticket));
-        } else {
-            // It goes out as the first thing of the next connection.
-            let until_ms = now_ms + self.timeout_ms();
-            self.unsent_auths.push((self.auths.len() - 1, ticket, until_ms));
-        }
-    }
-
     /// Ends the session in order; the answer tells when the server knows.
     pub fn close(&mut self, now_ms: i64, ticket: u64) {
         if self.phase == Phase::Up {
@@ -252,6 +251,9 @@ impl SessionCore {
         if self.phase == Phase::Over {
             return;
         }
+        if matches!(self.phase, Phase::Proving { .. }) {
+            return self.end_unproved();
+        }
         let was_up = self.phase == Phase::Up;
         let closing = self.sent.iter().any(|(_, ask)| ask.op == OpCode::CloseSession);
         let lost = Lost::Connection(why.to_owned());
@@ -290,6 +292,7 @@ impl SessionCore {
         self.heard_ms = now_ms;
         let outcome = match self.phase {
             Phase::Greeting { .. } => self.greeted(now_ms, frame),
+            Phase::Proving { .. } => self.token_came(now_ms, frame),
             Phase::Up => self.incoming(now_ms, frame),
             _ => Ok(()),
         };
@@ -308,7 +311,7 @@ impl SessionCore {
                 self.phase = Phase::Dialing;
                 self.actions.push(Action::Dial(self.server));
             }
-            Phase::Greeting { until_ms } if now_ms >= until_ms => {
+            Phase::Greeting { until_ms } | Phase::Proving { until_ms } if now_ms >= until_ms => {
                 self.break_off(now_ms, "the server did not answer the handshake in time");
             }
             Phase::Up if now_ms >= self.heard_ms + self.read_limit_ms() => {
@@ -330,7 +333,9 @@ impl SessionCore {
     /// When `tick` has something to do, at the latest.
     pub fn wake_at_ms(&self) -> Option<i64> {
         let of_phase = match self.phase {
-            Phase::Resting { until_ms } | Phase::Greeting { until_ms } => Some(until_ms),
+            Phase::Resting { until_ms } | Phase::Greeting { until_ms } | Phase::Proving { until_ms } => {
+                Some(until_ms)
+            }
             Phase::Up => Some(self.ping_at_ms().min(self.heard_ms + self.read_limit_ms())),
             Phase::Dialing | Phase::Over => None,
         };
@@ -348,14 +353,25 @@ impl SessionCore {
             return Ok(());
         }
         self.failures = 0;
+        self.session = Some(granted);
+        if !self.begin_proof(now_ms) {
+            self.open(now_ms);
+        }
+        Ok(())
+    }
+
+    /// Requests go out from now on.
+    fn open(&mut self, now_ms: i64) {
         self.phase = Phase::Up;
-        let read_only = granted.read_only == Some(true);
+        let read_only = self
+            .session
+            .as_ref()
+            .is_some_and(|granted| granted.read_only == Some(true));
         self.state = if read_only {
             State::ReadOnly
         } else {
             State::Connected
         };
-        self.session = Some(granted);
         self.tell(if read_only {
             "ConnectedReadOnly"
         } else {
@@ -375,7 +391,6 @@ impl SessionCore {
         for (ask, _) in std::mem::take(&mut self.unsent) {
             self.send_ask(now_ms, ask);
         }
-        Ok(())
     }
 
     fn incoming(&mut self, now_ms: i64, frame: &[u8]) -> Result<(), Malformed> {
@@ -431,27 +446,6 @@ impl SessionCore {
         Ok(())
     }
 
-    fn auth_answered(&mut self, xid: Xid, zxid: Zxid, error: ErrorCode) {
-        let ticket = self.auth_waits.pop_front().flatten();
-        let body = Vec::new();
-        if error != ErrorCode::Ok {
-            self.tell("AuthFailed");
-        }
-        if let Some(ticket) = ticket {
-            let reply = Reply {
-                xid,
-                zxid,
-                error,
-                body,
-            };
-            self.actions.push(Action::Answer(ticket, Ok(reply)));
-        }
-        if error != ErrorCode::Ok {
-            self.actions.push(Action::HangUp);
-            self.end(State::AuthFailed, &Lost::AuthFailed);
-        }
-    }
-
     fn notified(&mut self, event: WatcherEvent<'_>) {
         if self.watches.fire(event.kind, &event.path) {
             self.actions.push(Action::Event(WatchedEvent {
@@ -463,24 +457,15 @@ impl SessionCore {
     }
 
     fn send_ask(&mut self, now_ms: i64, ask: Ask) {
-        let xid = Xid(self.next_xid);
-        self.next_xid = self.next_xid.wrapping_add(1).max(1);
+        let xid = self.fresh_xid();
         self.send_request(now_ms, xid, ask.op, &ask.record);
         self.sent.push_back((xid, ask));
     }
 
-    fn send_auth(&mut self, now_ms: i64, index: usize, ticket: Option<u64>) {
-        let Some((scheme, auth)) = self.auths.get(index) else {
-            return;
-        };
-        let packet = AuthPacket {
-            kind: 0,
-            scheme: Some(scheme.as_str().into()),
-            auth: Some(auth),
-        };
-        let record = packet.to_bytes();
-        self.auth_waits.push_back(ticket);
-        self.send_request(now_ms, Xid::AUTH, OpCode::Auth, &record);
+    fn fresh_xid(&mut self) -> Xid {
+        let xid = Xid(self.next_xid);
+        self.next_xid = self.next_xid.wrapping_add(1).max(1);
+        xid
     }
 
     fn send_request(&mut self, now_ms: i64, xid: Xid, op: OpCode, record: &[u8]) {

@@ -3,6 +3,8 @@
 use super::*;
 use crate::proto::KeeperState;
 use crate::proto::responses::ConnectResponse;
+use crate::sasl::jaas::Jaas;
+use crate::sasl::{Answer, Credentials, Nonces, SECRET_BYTES, Secret, ServerExchange, Service, Users};
 
 fn config(servers: usize) -> SessionConfig {
     SessionConfig {
@@ -11,6 +13,7 @@ fn config(servers: usize) -> SessionConfig {
         timeout_ms: 6_000,
         read_only: false,
         wait: false,
+        login: None,
     }
 }
 
@@ -308,4 +311,79 @@ fn nonsense_from_the_server_breaks_the_connection_and_nothing_else() {
             "{actions:?}"
         );
     }
+}
+
+/// A session that has begun to prove that it is bob's, and the token that it has sent last.
+fn proving() -> SessionCore {
+    let login = Login {
+        credentials: Credentials {
+            username: "bob".to_owned(),
+            password: Secret::new("secret"),
+        },
+        nonces: Nonces::new([5; SECRET_BYTES]),
+    };
+    let login = Some(login);
+    let mut core = SessionCore::new(SessionConfig { login, ..config(1) }, 0);
+    core.ask(0, ask(1, OpCode::Exists, None));
+    core.connected(0);
+    core.take_actions();
+    core.frame(0, &granted(6_000));
+    let actions = core.take_actions();
+    assert_eq!(sent(&actions), [(1, OpCode::Sasl.number())]);
+    assert_eq!(token_in(&actions), b"");
+    core
+}
+
+fn token_in(actions: &[Action]) -> Vec<u8> {
+    let bytes = actions.iter().find_map(|action| match action {
+        Action::Send(bytes) => Some(&bytes[12..]),
+        _ => None,
+    });
+    Vec::from(<&[u8]>::from_bytes(bytes.expect("something sent")).expect("a token"))
+}
+
+fn token(xid: i32, token: Option<&[u8]>) -> Vec<u8> {
+    [reply(xid, 0, ErrorCode::Ok), token.to_bytes()].concat()
+}
+
+#[test]
+fn a_session_proves_whose_it_is_before_anything_else_is_sent() {
+    let mut core = proving();
+    let text = "Server { m.DigestLoginModule required user_bob=\"secret\"; };";
+    let jaas = Jaas::parse(text).expect("a file");
+    let users = Users::of_section(jaas.section("Server").expect("the section"));
+    let mut server = ServerExchange::new(Service::CLIENTS, "a nonce".to_owned());
+    let Ok(Answer::Challenge(challenge)) = server.step(b"", &users) else {
+        panic!("no challenge");
+    };
+    core.frame(1, &token(1, Some(&challenge)));
+    let actions = core.take_actions();
+    assert_eq!(sent(&actions), [(2, OpCode::Sasl.number())]);
+    let Ok(Answer::Proven { token: proof, .. }) = server.step(&token_in(&actions), &users) else {
+        panic!("not proved");
+    };
+    core.frame(2, &token(2, Some(&proof)));
+    let actions = core.take_actions();
+    assert_eq!(states(&actions), ["SyncConnected", "SaslAuthenticated"]);
+    assert_eq!(sent(&actions), [(3, OpCode::Exists.number())]);
+}
+
+#[test]
+fn a_session_that_is_not_believed_is_over() {
+    let refused = |act: fn(&mut SessionCore)| {
+        let mut core = proving();
+        act(&mut core);
+        assert_eq!(core.state(), State::AuthFailed);
+        let actions = core.take_actions();
+        assert_eq!(states(&actions), ["AuthFailed"]);
+        assert!(
+            actions.contains(&Action::Answer(1, Err(Lost::AuthFailed))),
+            "{actions:?}"
+        );
+    };
+    refused(|core| core.lost(1, "closed"));
+    refused(|core| core.frame(1, &token(1, None)));
+    refused(|core| core.frame(1, &reply(1, 0, ErrorCode::AuthFailed)));
+    refused(|core| core.frame(1, &token(1, Some(b"no challenge"))));
+    refused(|core| core.tick(core.wake_at_ms().expect("a limit")));
 }

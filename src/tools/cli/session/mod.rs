@@ -7,5 +7,5 @@ mod link;
 mod watches;
 
 pub use address::ConnectString;
-pub use core::{Lost, SessionConfig, State, WatchedEvent};
+pub use core::{Login, Lost, SessionConfig, State, WatchedEvent};
 pub use keeper::{Keeper, Pending};
