@@ -42,6 +42,8 @@ pub enum SeededFault {
     RequestForwardedTwice,
     /// A learner answers a sync without asking the leader.
     SyncAnsweredAtOnce,
+    /// A leader answers a sync without asking whether anybody follows it still.
+    SyncUnproven,
     /// New data fires watches, but nobody is told.
     WatchLost,
     /// A watch on data is set only after the next change.
@@ -54,7 +56,7 @@ pub enum SeededFault {
 
 impl SeededFault {
     /// All of them.
-    pub const ALL: [SeededFault; 19] = [
+    pub const ALL: [SeededFault; 20] = [
         SeededFault::AckBeforeSync,
         SeededFault::AckNewLeaderBeforeSync,
         SeededFault::SkipTruncate,
@@ -70,6 +72,7 @@ impl SeededFault {
         SeededFault::MoveUnnoticed,
         SeededFault::RequestForwardedTwice,
         SeededFault::SyncAnsweredAtOnce,
+        SeededFault::SyncUnproven,
         SeededFault::WatchLost,
         SeededFault::WatchSetAfterRead,
         SeededFault::ReadBeforeEvents,

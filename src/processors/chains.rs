@@ -45,7 +45,7 @@ use crate::runtime::{Address, Clock, Crew, Disk, Inbox, Metered, Post, Runtime, 
 use crate::storage::{Database, Dirs, LogWriter};
 
 use super::ack::{AckRequestProcessor, SendAckRequestProcessor};
-use super::commit::{Commit, CommitLetter, CommitProcessor, foreign};
+use super::commit::{CommitLetter, CommitProcessor, foreign};
 use super::containers::{ContainerManager, ContainerRules};
 use super::expiry::ExpiryStage;
 use super::final_processor::{FinalLinks, FinalRequestProcessor};
@@ -148,6 +148,11 @@ impl LeaderChain {
         }
     }
 
+    /// The oldest sync of the leader's own clients is answered.
+    pub fn answer_sync(&self) {
+        self.commits.post(CommitLetter::SyncAnswered);
+    }
+
     /// See [`Chain::end`].
     pub fn end(self) -> Vec<String> {
         drop(self.commits);
@@ -208,11 +213,7 @@ pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLi
     work.start("ProposalRequestProcessor", proposal_inbox, proposal);
     let to_ack = Address::new(AckRequestProcessor::new(leader.logged));
     work.start_sync(log, sync_inbox, to_ack);
-    work.start(
-        "CommitProcessor",
-        commit_inbox,
-        CommitProcessor::new(Commit::of_leader(), to_final),
-    );
+    work.start("CommitProcessor", commit_inbox, CommitProcessor::new(to_final));
     LeaderChain {
         chain: work.start_final(final_inbox, first, timers),
         commits: to_commit,
@@ -301,7 +302,7 @@ fn start_learner<R: Runtime>(
     let (mut work, log) = Work::begin(runtime, parts);
     work.start(name, first_inbox, forward);
     work.start_sync(log, sync_inbox, acks);
-    let commit = CommitProcessor::new(Commit::of_learner(), to_final);
+    let commit = CommitProcessor::new(to_final);
     work.start("CommitProcessor", commit_inbox, commit);
     LearnerChain {
         chain: work.start_final(final_inbox, first, Vec::new()),

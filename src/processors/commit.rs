@@ -21,14 +21,13 @@ pub enum CommitLetter {
     Requests(Vec<Prepared>),
     /// Decided transactions, in their order. One's request, if it is here, must have come before it.
     Commits(Vec<Arc<LoggedTxn>>),
-    /// The leader has answered the oldest sync.
+    /// The leader, which may be this server, has answered the oldest sync.
     SyncAnswered,
 }
 
 /// What decides, without a thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Commit {
-    awaits_syncs: bool,
     /// Sessions that wait, each with its requests from the first undecided one on.
     waiting: HashMap<SessionId, VecDeque<Waiting>>,
     /// Whose syncs the leader has yet to answer, in the order in which it will.
@@ -42,37 +41,17 @@ struct Waiting {
 }
 
 impl Commit {
-    /// One of a leader: a sync of its own clients is a read there, since what the leader decides comes here
-    /// first. (matchSyncs = false)
-    pub fn of_leader() -> Commit {
-        Commit::new(false)
-    }
-
-    /// One of a learner, which asks the leader about syncs. (matchSyncs = true)
-    pub fn of_learner() -> Commit {
-        Commit::new(true)
-    }
-
-    fn new(awaits_syncs: bool) -> Commit {
-        Commit {
-            awaits_syncs,
-            waiting: HashMap::new(),
-            syncs: VecDeque::new(),
-        }
-    }
-
     /// A request comes. What may be carried out goes to `out`.
     pub fn request(&mut self, prepared: Prepared, out: &mut Vec<Prepared>) {
         let session = prepared.session();
-        let awaits_syncs = self.awaits_syncs && !SeededFault::SyncAnsweredAtOnce.on();
-        let is_sync = awaits_syncs && prepared.request.op == OpCode::Sync;
+        let is_sync = prepared.awaits_sync() && !SeededFault::SyncAnsweredAtOnce.on();
         // On a leader a refused write has a transaction, an error, which is decided in its turn like any other.
         let is_refused = prepared.refused.is_some() && prepared.logged.is_none();
         let is_decided = is_refused || (!is_sync && !prepared.request.op.is_write());
         if is_decided && !self.waiting.contains_key(&session) {
             return out.push(prepared);
         }
-        if is_sync && !is_refused {
+        if is_sync {
             self.syncs.push_back(session);
         }
         let waiting = Waiting { prepared, is_decided };
@@ -204,8 +183,11 @@ pub struct CommitProcessor {
 
 impl CommitProcessor {
     /// A processor that hands on to `next`.
-    pub fn new(commit: Commit, next: Address<Vec<Prepared>>) -> CommitProcessor {
-        CommitProcessor { commit, next }
+    pub fn new(next: Address<Vec<Prepared>>) -> CommitProcessor {
+        CommitProcessor {
+            commit: Commit::default(),
+            next,
+        }
     }
 }
 

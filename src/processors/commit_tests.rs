@@ -6,18 +6,14 @@ use crate::proto::txn::{SetDataTxn, TxnHeader};
 use crate::proto::{Encode, ErrorCode, Xid, Zxid};
 use crate::runtime::Inbox;
 
-/// A learner's or a leader's commit core, and what it let go, as (session, xid).
+/// A commit core, and what it let go, as (session, xid).
+#[derive(Default)]
 struct Script {
     commit: Commit,
     out: Vec<Prepared>,
 }
 
 impl Script {
-    fn new(commit: Commit) -> Script {
-        let out = Vec::new();
-        Script { commit, out }
-    }
-
     fn asks(&mut self, session: i64, xid: i32, op: OpCode) -> Vec<(i64, i32)> {
         let prepared = Prepared::from(request(session, xid, op));
         self.commit.request(prepared, &mut self.out);
@@ -42,7 +38,7 @@ impl Script {
 
 #[test]
 fn a_session_waits_for_its_own_write_alone() {
-    let mut script = Script::new(Commit::of_learner());
+    let mut script = Script::default();
     assert_eq!(script.asks(1, 1, OpCode::GetData), [(1, 1)]);
     assert_eq!(script.asks(1, 2, OpCode::Create), []);
     assert_eq!(script.asks(1, 3, OpCode::GetData), []);
@@ -58,7 +54,7 @@ fn a_session_waits_for_its_own_write_alone() {
 
 #[test]
 fn a_decision_is_joined_with_the_request_that_waits_for_it() {
-    let mut script = Script::new(Commit::of_learner());
+    let mut script = Script::default();
     script.asks(1, 2, OpCode::Create);
     let txn = error_txn(1, 2, 11);
     script.commit.commit(Arc::clone(&txn), &mut script.out);
@@ -78,7 +74,7 @@ fn a_decision_is_joined_with_the_request_that_waits_for_it() {
 
 #[test]
 fn syncs_are_answered_in_the_order_in_which_they_were_asked() {
-    let mut script = Script::new(Commit::of_learner());
+    let mut script = Script::default();
     assert_eq!(script.asks(1, 1, OpCode::Create), []);
     assert_eq!(script.asks(1, 2, OpCode::Sync), []);
     assert_eq!(script.asks(2, 1, OpCode::Sync), []);
@@ -87,15 +83,6 @@ fn syncs_are_answered_in_the_order_in_which_they_were_asked() {
     assert_eq!(script.synced(), [(2, 1), (2, 2)]);
     assert_eq!(script.decided(1, 1, 10), [(1, 1), (1, 2)]);
     assert_eq!(script.synced(), []);
-}
-
-#[test]
-fn on_a_leader_a_sync_is_a_read_of_its_session() {
-    let mut script = Script::new(Commit::of_leader());
-    assert_eq!(script.asks(1, 1, OpCode::Sync), [(1, 1)]);
-    script.asks(1, 2, OpCode::Create);
-    assert_eq!(script.asks(1, 3, OpCode::Sync), []);
-    assert_eq!(script.decided(1, 2, 10), [(1, 2), (1, 3)]);
 }
 
 /// Whatever the interleaving: all come out, each session in its order, and decisions in theirs.
@@ -109,7 +96,7 @@ fn orders_are_kept_and_nothing_is_forgotten() {
         random % below
     };
     for _ in 0..500 {
-        let mut script = Script::new(Commit::of_learner());
+        let mut script = Script::default();
         let (mut forwarded, mut gone, mut zxid) = (VecDeque::new(), vec![], 0);
         let mut xids = [0; 4];
         for _ in 0..60 {
@@ -152,7 +139,7 @@ fn orders_are_kept_and_nothing_is_forgotten() {
 #[test]
 fn a_letter_in_is_at_most_one_letter_out() {
     let (next, inbox) = Inbox::new();
-    let mut stage = CommitProcessor::new(Commit::of_learner(), next);
+    let mut stage = CommitProcessor::new(next);
     let requests = [(1, OpCode::Create), (2, OpCode::GetData)];
     let requests = requests.map(|(xid, op)| Prepared::from(request(1, xid, op)));
     stage.step(Now::default(), CommitLetter::Requests(requests.into()));
@@ -194,7 +181,7 @@ fn another_request_of_the_same_number_is_not_the_one_that_waits() {
         };
         Arc::new(LoggedTxn::new(header, &txn))
     };
-    let mut script = Script::new(Commit::of_learner());
+    let mut script = Script::default();
     script
         .commit
         .request(Prepared::from(set("/here", b"new")), &mut script.out);
@@ -217,7 +204,7 @@ fn another_request_of_the_same_number_is_not_the_one_that_waits() {
 
 #[test]
 fn a_write_that_the_leader_refuses_waits_for_its_turn() {
-    let mut script = Script::new(Commit::of_leader());
+    let mut script = Script::default();
     let mut refused = Prepared::from(request(1, 1, OpCode::SetData));
     refused.refused = Some(ErrorCode::BadVersion);
     refused.logged = Some(error_txn(1, 1, 11));

@@ -17,6 +17,8 @@ pub enum ForLeader {
     Propose(Arc<LoggedTxn>),
     /// A sync of a client of this learner has come through.
     Sync(Sid),
+    /// A sync of a client of this server has.
+    OwnSync,
 }
 
 /// The stage.
@@ -75,6 +77,9 @@ impl Stage for ProposalRequestProcessor {
                 for_leader.push(ForLeader::Sync(sid));
                 continue;
             }
+            if prepared.awaits_sync() {
+                for_leader.push(ForLeader::OwnSync);
+            }
             if let Some(txn) = &prepared.logged {
                 for_leader.push(ForLeader::Propose(Arc::clone(txn)));
                 for_sync.push(prepared.clone());
@@ -99,6 +104,7 @@ impl Stage for ProposalRequestProcessor {
 mod tests {
     use super::*;
     use crate::processors::testing::{error_txn, request};
+    use crate::proto::ErrorCode;
     use crate::runtime::Inbox;
 
     fn write(xid: i32, zxid: i64) -> Prepared {
@@ -125,6 +131,7 @@ mod tests {
         let expected = [
             ForLeader::Propose(error_txn(1, 1, 10)),
             ForLeader::Sync(Sid(3)),
+            ForLeader::OwnSync,
             ForLeader::Propose(error_txn(1, 3, 11)),
         ];
         assert_eq!(leaders.try_take().as_deref(), Some(&expected[..]));
@@ -132,7 +139,10 @@ mod tests {
             syncs.try_take().as_deref(),
             Some(&[write(1, 10), write(3, 11)][..])
         );
-        stage.step(Now::default(), vec![own_sync]);
+        // One that is refused needs no answer of the leader.
+        let mut refused = own_sync;
+        refused.refused = Some(ErrorCode::SessionMoved);
+        stage.step(Now::default(), vec![refused]);
         assert!(leaders.try_take().is_none() && syncs.try_take().is_none());
     }
 

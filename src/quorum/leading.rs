@@ -169,6 +169,7 @@ impl Leading {
                 let events = words.into_iter().map(|word| match word {
                     ForLeader::Propose(txn) => LeaderEvent::Propose(txn),
                     ForLeader::Sync(sid) => LeaderEvent::Sync(sid),
+                    ForLeader::OwnSync => LeaderEvent::OwnSync,
                 });
                 self.give(ground, runtime, now, events)
             }
@@ -264,6 +265,11 @@ impl Leading {
                 let mut actions = Vec::new();
                 self.core.on(now.elapsed_ms, event, &self.history, &mut actions);
                 more.extend(actions);
+            }
+            LeaderAction::SyncAnswered => {
+                if let Some(reign) = &self.reign {
+                    reign.chain.answer_sync();
+                }
             }
             LeaderAction::Over(reason) => return Ok(Outcome::Over(reason)),
             LeaderAction::Send(..)

@@ -114,4 +114,9 @@ impl Prepared {
     pub fn session(&self) -> SessionId {
         self.request.session
     }
+
+    /// Whether it is a sync that the leader has to answer.
+    pub fn awaits_sync(&self) -> bool {
+        self.request.op == OpCode::Sync && self.refused.is_none()
+    }
 }

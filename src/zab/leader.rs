@@ -1,7 +1,9 @@
 //! The leader: an epoch that a quorum accepts, a history that a quorum has, and then one proposal after the
 //! other. (quorum/Leader)
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod pulse;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use crate::proto::packet::{PacketType, QuorumPacket};
@@ -13,6 +15,7 @@ use super::discovery::{Discovery, Step, Summary, join_sids};
 use super::leader_event::{History, LeaderAction, LeaderEvent, LeaderRules};
 use super::learner_handler::{Heard, LearnerHandler, Patience, Phase};
 use super::newer_txns::{ILLEGIBLE, Readers};
+use super::pending_syncs::PendingSyncs;
 use super::proposals::Proposals;
 use super::sync_plan::{Known, SyncKind, SyncPlan};
 
@@ -28,6 +31,7 @@ pub struct Leader {
     learners: BTreeMap<LinkId, LearnerHandler>,
     /// Who asked for the syncs of a server that are on their way through the chain.
     syncs: BTreeMap<Sid, VecDeque<LinkId>>,
+    pending_syncs: PendingSyncs,
     readers: Readers,
     newer_txns: bool,
     tick: i64,
@@ -70,6 +74,7 @@ impl Leader {
             proposals: Proposals::new(Zxid(0)),
             learners: BTreeMap::new(),
             syncs: BTreeMap::new(),
+            pending_syncs: PendingSyncs::default(),
             readers: Readers::new(rules.newer_txns, rules.me, rules.has_newer_txns),
             newer_txns: false,
             tick: 0,
@@ -108,9 +113,9 @@ impl Leader {
         self.learners.values().filter(|learner| learner.is_forwarded_to())
     }
 
-    /// How many syncs of learners' clients wait for a decision: for `mntr`.
+    /// How many syncs wait for an answer: for `mntr`.
     pub fn pending_syncs(&self) -> usize {
-        self.proposals.pending_syncs()
+        self.pending_syncs.count()
     }
 
     /// Takes an event.
@@ -131,6 +136,7 @@ impl Leader {
             LeaderEvent::Down(link) => self.forget(link),
             LeaderEvent::Propose(txn) => self.propose(txn, now_ms, out),
             LeaderEvent::Sync(sid) => self.sync(sid, out),
+            LeaderEvent::OwnSync => self.own_sync(out),
             LeaderEvent::Logged(zxid) => {
                 self.proposals.ack_through(self.rules.me, zxid);
                 if SeededFault::LeaderCountsTwice.on() {
@@ -199,6 +205,7 @@ impl Leader {
                 self.decide(history, now_ms, out);
             }
             Ok(Heard::Touched(sessions)) => {
+                self.heard_pong(link, out);
                 let touches = sessions.into_iter();
                 out.extend(touches.map(|(session, ms)| LeaderAction::Touch(session, ms)));
             }
@@ -436,9 +443,8 @@ impl Leader {
 
     fn decide(&mut self, history: &impl History, now_ms: i64, out: &mut Vec<LeaderAction>) {
         let mut has_decided = false;
-        while let Some(decided) = self.proposals.decide(self.rules.ensemble.verifier()) {
+        while let Some(txn) = self.proposals.decide(self.rules.ensemble.verifier()) {
             has_decided = true;
-            let txn = decided.txn;
             for (link, learner) in &self.learners {
                 if learner.is_forwarded_to() {
                     let packet = if learner.is_participant() {
@@ -450,90 +456,12 @@ impl Leader {
                 }
             }
             out.push(LeaderAction::Commit(txn));
-            let answers = decided.syncs.into_iter();
-            out.extend(answers.map(|link| LeaderAction::Send(link, sync_answer())));
+            self.answer_syncs(out);
         }
         self.proposals.forget_applied(history.applied());
         if has_decided {
             self.synchronise_waiting(history, now_ms, out);
         }
-    }
-
-    fn sync(&mut self, sid: Sid, out: &mut Vec<LeaderAction>) {
-        let link = self.syncs.get_mut(&sid).and_then(VecDeque::pop_front);
-        // A server that came again since has forgotten the syncs of its older connection.
-        let Some(link) = link.filter(|link| self.learners.contains_key(link)) else {
-            return;
-        };
-        if self.proposals.sync(link) {
-            out.push(LeaderAction::Send(link, sync_answer()));
-        }
-    }
-
-    /// Whatever the event was: who is late, is it time to ping, is the quorum still there?
-    fn keep_time(&mut self, now_ms: i64, history: &impl History, out: &mut Vec<LeaderAction>) {
-        let is_due = |deadline_ms: Option<i64>| deadline_ms.is_some_and(|ms| now_ms >= ms);
-        self.hang_up_those(|_, learner| is_due(learner.deadline_ms()), &"Read timed out", out);
-        match self.phase {
-            Reign::Rising { deadline_ms } if now_ms >= deadline_ms => {
-                let reason = self.why_not_risen();
-                self.give_up(reason, out);
-            }
-            Reign::Standing { ping_ms, is_tick } if now_ms >= ping_ms => {
-                self.proposals.forget_applied(history.applied());
-                self.half_tick(is_tick, now_ms, out);
-            }
-            _ => {}
-        }
-    }
-
-    fn half_tick(&mut self, is_tick: bool, now_ms: i64, out: &mut Vec<LeaderAction>) {
-        self.tick += i64::from(is_tick);
-        let voting = self.learners.values().filter(|learner| learner.is_participant());
-        let mut synced: BTreeSet<Sid> = voting
-            .filter(|learner| self.tick <= learner.synced_until_tick)
-            .map(LearnerHandler::sid)
-            .collect();
-        synced.insert(self.rules.me);
-        for link in self.links_in(|phase| phase == Phase::Broadcast) {
-            if self.learners[&link].is_late(now_ms, self.patience()) {
-                self.hang_up(
-                    link,
-                    &"Closing connection to peer due to transaction timeout.",
-                    out,
-                );
-            } else {
-                let ping = QuorumPacket::plain(PacketType::Ping, self.proposals.last_proposed());
-                out.push(LeaderAction::Send(link, ping));
-            }
-        }
-        self.phase = Reign::Standing {
-            ping_ms: now_ms + (self.rules.tick_ms / 2).max(1),
-            is_tick: !is_tick,
-        };
-        let verifier = self.rules.ensemble.verifier();
-        if is_tick && !verifier.contains_quorum(synced.iter().copied()) {
-            let sids = join_sids(&synced);
-            self.give_up(
-                format!("Not sufficient followers synced, only synced with sids: [ {sids} ]"),
-                out,
-            );
-        }
-    }
-
-    fn why_not_risen(&self) -> String {
-        if self.discovery.epoch().is_none() {
-            return "Timeout while waiting for epoch from quorum".to_owned();
-        }
-        if !self.discovery.is_acknowledged() {
-            return "Timeout while waiting for epoch to be acked by quorum".to_owned();
-        }
-        let present = self.learners.values().map(LearnerHandler::sid);
-        if self.rules.ensemble.verifier().contains_quorum(present) {
-            log::warn!("Enough followers present. Perhaps the initTicks need to be increased.");
-        }
-        let sids = join_sids(self.discovery.supporters());
-        format!("Waiting for a quorum of followers, only synced with sids: [ {sids} ]")
     }
 
     fn give_up(&mut self, reason: String, out: &mut Vec<LeaderAction>) {
@@ -585,12 +513,8 @@ impl Leader {
 
     fn forget(&mut self, link: LinkId) {
         self.learners.remove(&link);
-        self.proposals.forget(link);
+        self.pending_syncs.forget(link);
     }
-}
-
-fn sync_answer() -> QuorumPacket {
-    QuorumPacket::plain(PacketType::Sync, Zxid(0))
 }
 
 #[cfg(test)]

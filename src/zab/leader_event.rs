@@ -49,6 +49,8 @@ pub enum LeaderEvent {
     Propose(Arc<LoggedTxn>),
     /// A sync of a client of this learner has come through the chain, in its order. (Leader.processSync)
     Sync(Sid),
+    /// One of a client of the leader itself has.
+    OwnSync,
     /// The own log is safe up to here.
     Logged(Zxid),
     /// Whether a session that a learner asked for is alive.
@@ -77,6 +79,8 @@ pub enum LeaderAction {
     Lead(Zxid),
     /// A proposal is decided: apply it when its turn comes.
     Commit(Arc<LoggedTxn>),
+    /// Answer the oldest sync of the leader's own clients, behind what is decided.
+    SyncAnswered,
     /// Put a learner's request into the chain.
     Submit(Sid, ForwardedRequest),
     /// A learner has heard this session.

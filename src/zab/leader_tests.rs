@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ensemble::NewerTxns;
-use crate::proto::SessionId;
+use crate::proto::{SessionId, Xid};
 use crate::zab::testing::{ensemble, lines, txn, zxid};
 
 /// The database as the script says it is.
@@ -92,6 +92,17 @@ impl Script {
 
     fn ack(&mut self, link: u64, zxid: Zxid) -> Vec<String> {
         self.packet(link, QuorumPacket::plain(PacketType::Ack, zxid))
+    }
+
+    fn pong(&mut self, link: u64) -> Vec<String> {
+        self.packet(link, QuorumPacket::pong(zxid(5, 0), &[]))
+    }
+
+    /// A client of that server asks for a sync, which comes through the chain at once.
+    fn ask(&mut self, link: u64) -> Vec<String> {
+        let submitted = self.packet(link, sync_request());
+        assert_eq!(submitted, [format!("submit {link} 1")]);
+        self.on(LeaderEvent::Sync(Sid(link as i64)))
     }
 
     fn propose(&mut self, counter: u32) -> Vec<String> {
@@ -408,19 +419,18 @@ fn an_observer_s_ack_decides_nothing() {
 #[test]
 fn syncs_are_answered_behind_what_was_proposed() {
     let mut script = Script::reigning();
-    let sync = |xid| QuorumPacket::request(SessionId(7), crate::proto::Xid(xid), 9, b"", vec![]);
-    assert_eq!(script.packet(2, sync(1)), ["submit 2 1"]);
-    assert_eq!(script.on(LeaderEvent::Sync(Sid(2))), ["2 <- SYNC 0x0"]);
-    script.packet(2, sync(2));
+    assert_eq!(script.ask(2), ["2 <- PING 0x500000000"]);
+    assert_eq!(script.pong(2), ["2 <- SYNC 0x0"]);
     script.propose(1);
-    assert_eq!(script.on(LeaderEvent::Sync(Sid(2))), [""; 0]);
+    assert_eq!(script.ask(2), ["2 <- PING 0x500000001"]);
+    assert_eq!(script.pong(2), [""; 0]);
     script.on(LeaderEvent::Logged(zxid(5, 1)));
     assert_eq!(
         script.ack(2, zxid(5, 1)),
         ["2 <- COMMIT 0x500000001", "commit 0x500000001", "2 <- SYNC 0x0"]
     );
     // One that is still in the chain when the server comes again is not answered to the new connection.
-    script.packet(2, sync(3));
+    script.packet(2, sync_request());
     script.on(LeaderEvent::Connected(LinkId(22)));
     let info = QuorumPacket::learner_info(PacketType::FollowerInfo, Epoch(5), Sid(2), false);
     assert_eq!(
@@ -428,6 +438,63 @@ fn syncs_are_answered_behind_what_was_proposed() {
         ["hang up 2", "22 <- LEADERINFO 0x500000000"]
     );
     assert_eq!(script.on(LeaderEvent::Sync(Sid(2))), [""; 0]);
+}
+
+/// It may have been replaced by those who do not answer.
+#[test]
+fn a_leader_whom_nobody_answers_answers_no_sync() {
+    let mut script = Script::reigning();
+    // The answer to a ping that left before the sync came proves nothing.
+    script.tick();
+    assert_eq!(script.on(LeaderEvent::OwnSync), ["2 <- PING 0x500000000"]);
+    assert_eq!(script.pong(2), [""; 0]);
+    assert_eq!(script.leader.pending_syncs(), 1);
+    let mut all = vec![];
+    while script.leader.deadline().is_some() {
+        all.extend(script.tick());
+    }
+    assert!(!all.iter().any(|line| line.contains("answered")), "{all:?}");
+}
+
+#[test]
+fn a_sync_needs_a_quorum_of_voters_of_this_very_leader() {
+    let mut script = Script::reigning().and(4);
+    script.join(3);
+    script.ack_epoch(3, MINE.last);
+    script.ask(4);
+    // An observer, one that is not synchronised yet, and a pong that nobody asked for.
+    assert_eq!(script.pong(4), [""; 0]);
+    assert_eq!(script.ack(3, zxid(5, 0)), ["3 <- UPTODATE 0xffffffffffffffff"]);
+    assert_eq!(script.pong(3), [""; 0]);
+    script.on(LeaderEvent::Down(LinkId(2)));
+    // The next ping of the pulse takes part in the round.
+    assert_eq!(script.tick(), ["3 <- PING 0x500000000", "4 <- PING 0x500000000"]);
+    assert_eq!(script.pong(3), ["4 <- SYNC 0x0"]);
+    // Who is gone is answered nothing; what it has proven still counts.
+    script.ask(4);
+    assert_eq!(script.on(LeaderEvent::OwnSync), [""; 0]);
+    script.on(LeaderEvent::Down(LinkId(4)));
+    assert_eq!(script.leader.pending_syncs(), 1);
+    assert_eq!(script.pong(3), ["3 <- PING 0x500000000"]);
+    assert_eq!(script.pong(3), ["own sync answered"]);
+}
+
+#[test]
+fn a_leader_alone_is_a_quorum_for_syncs() {
+    let mut out = Vec::new();
+    let rules = LeaderRules {
+        ensemble: ensemble(1, 1),
+        ..rules()
+    };
+    let mut leader = Leader::start(rules, Epoch(4), MINE, 0, &mut out);
+    let database = Script::new().database;
+    out.clear();
+    leader.on(0, LeaderEvent::OwnSync, &database, &mut out);
+    assert_eq!(lines(&mut out), ["own sync answered"]);
+}
+
+fn sync_request() -> QuorumPacket {
+    QuorumPacket::request(SessionId(7), Xid(1), OpCode::Sync.number(), b"", vec![])
 }
 
 #[test]

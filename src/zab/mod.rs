@@ -35,6 +35,7 @@ pub mod learner;
 pub mod learner_handler;
 pub mod learner_sync;
 pub mod newer_txns;
+pub mod pending_syncs;
 pub mod proposals;
 pub mod sync_plan;
 pub mod tally;

@@ -1,12 +1,12 @@
 //! What a leader has proposed and not seen decided, and what is decided and not applied.
-//! (Leader.outstandingProposals, toBeApplied, pendingSyncs)
+//! (Leader.outstandingProposals, toBeApplied)
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::ensemble::QuorumVerifier;
 use crate::proto::txn::LoggedTxn;
-use crate::proto::{LinkId, Sid, Zxid};
+use crate::proto::{Sid, Zxid};
 
 use super::sync_plan::goes_on;
 
@@ -19,25 +19,12 @@ pub struct Proposals {
     outstanding: VecDeque<Proposal>,
     decided: VecDeque<Arc<LoggedTxn>>,
     last_proposed: Zxid,
-    /// How many syncs wait with the outstanding ones.
-    waiting_syncs: usize,
 }
 
 #[derive(Debug)]
 struct Proposal {
     txn: Arc<LoggedTxn>,
     acks: BTreeSet<Sid>,
-    /// Learners whose syncs are answered when this one is decided.
-    syncs: Vec<LinkId>,
-}
-
-/// A proposal that a quorum has.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decided {
-    /// The transaction.
-    pub txn: Arc<LoggedTxn>,
-    /// Whose syncs are to be answered now.
-    pub syncs: Vec<LinkId>,
 }
 
 impl Proposals {
@@ -47,7 +34,6 @@ impl Proposals {
             outstanding: VecDeque::new(),
             decided: VecDeque::new(),
             last_proposed: beginning,
-            waiting_syncs: 0,
         }
     }
 
@@ -71,7 +57,6 @@ impl Proposals {
         self.outstanding.push_back(Proposal {
             txn,
             acks: BTreeSet::new(),
-            syncs: Vec::new(),
         });
     }
 
@@ -105,40 +90,14 @@ impl Proposals {
     }
 
     /// The oldest proposal, if a quorum has it; then it is decided.
-    pub fn decide(&mut self, verifier: &QuorumVerifier) -> Option<Decided> {
+    pub fn decide(&mut self, verifier: &QuorumVerifier) -> Option<Arc<LoggedTxn>> {
         let oldest = self.outstanding.front()?;
         if !verifier.contains_quorum(oldest.acks.iter().copied()) {
             return None;
         }
-        let Proposal { txn, syncs, .. } = self.outstanding.pop_front()?;
+        let Proposal { txn, .. } = self.outstanding.pop_front()?;
         self.decided.push_back(Arc::clone(&txn));
-        self.waiting_syncs -= syncs.len();
-        Some(Decided { txn, syncs })
-    }
-
-    /// A learner's sync: true if it can be answered now, else it waits for all that is proposed so far.
-    pub fn sync(&mut self, link: LinkId) -> bool {
-        match self.outstanding.back_mut() {
-            Some(last) => {
-                last.syncs.push(link);
-                self.waiting_syncs += 1;
-                false
-            }
-            None => true,
-        }
-    }
-
-    /// How many syncs wait for a decision. (Leader.getNumPendingSyncs)
-    pub fn pending_syncs(&self) -> usize {
-        self.waiting_syncs
-    }
-
-    /// A learner is gone, and its syncs with it.
-    pub fn forget(&mut self, link: LinkId) {
-        for proposal in &mut self.outstanding {
-            proposal.syncs.retain(|&waiting| waiting != link);
-        }
-        self.waiting_syncs = self.outstanding.iter().map(|proposal| proposal.syncs.len()).sum();
+        Some(txn)
     }
 
     /// The tree has everything up to here.
@@ -151,6 +110,11 @@ impl Proposals {
     /// What is decided beyond `through`, in order.
     pub fn decided_after(&self, through: Zxid) -> impl Iterator<Item = &Arc<LoggedTxn>> {
         self.decided.iter().filter(move |txn| txn.zxid() > through)
+    }
+
+    /// The oldest that is not decided.
+    pub fn oldest_outstanding(&self) -> Option<Zxid> {
+        self.outstanding.front().map(|proposal| proposal.txn.zxid())
     }
 
     /// What is not decided, in order.
@@ -211,7 +175,7 @@ mod tests {
 
     fn decided(proposals: &mut Proposals) -> Vec<Zxid> {
         let all = std::iter::from_fn(|| proposals.decide(&verifier()));
-        all.map(|decided| decided.txn.zxid()).collect()
+        all.map(|txn| txn.zxid()).collect()
     }
 
     #[test]
@@ -250,28 +214,6 @@ mod tests {
     #[should_panic(expected = "does not follow")]
     fn a_hole_is_never_proposed() {
         proposals(2).propose(txn(zxid(4, 4)));
-    }
-
-    #[test]
-    fn a_sync_waits_for_what_was_proposed_before_it() {
-        let mut proposals = proposals(0);
-        assert!(proposals.sync(LinkId(1)));
-        (1..=2).for_each(|n| proposals.propose(txn(zxid(4, n))));
-        assert!(!proposals.sync(LinkId(1)));
-        assert!(!proposals.sync(LinkId(2)));
-        assert!(!proposals.sync(LinkId(1)));
-        assert_eq!(proposals.pending_syncs(), 3);
-        proposals.propose(txn(zxid(4, 3)));
-        proposals.forget(LinkId(2));
-        assert_eq!(proposals.pending_syncs(), 2);
-        for sid in 1..3 {
-            proposals.ack_through(Sid(sid), zxid(4, 3));
-        }
-        let syncs = |decided: Option<Decided>| decided.expect("a decision").syncs;
-        assert_eq!(syncs(proposals.decide(&verifier())), []);
-        assert_eq!(syncs(proposals.decide(&verifier())), [LinkId(1), LinkId(1)]);
-        assert_eq!(proposals.pending_syncs(), 0);
-        assert_eq!(syncs(proposals.decide(&verifier())), []);
     }
 
     #[test]

@@ -65,6 +65,7 @@ impl Line for LeaderAction {
             LeaderAction::AllowNewerTxns(allowed) => format!("newer txns {allowed}"),
             LeaderAction::Lead(zxid) => format!("lead {zxid}"),
             LeaderAction::Commit(txn) => format!("commit {}", txn.zxid()),
+            LeaderAction::SyncAnswered => "own sync answered".to_owned(),
             LeaderAction::Submit(sid, request) => format!("submit {sid} {}", request.xid.0),
             LeaderAction::Touch(session, ms) => format!("touch {session} {ms}"),
             LeaderAction::Revalidate(link, sid, session, ms) => {

@@ -26,12 +26,7 @@ fn obey(world: &mut Option<Commit>, command: &str) -> Vec<String> {
     let (verb, words) = Words::of(command);
     let op = match verb {
         "leader" | "learner" => {
-            let commit = if verb == "leader" {
-                Commit::of_leader()
-            } else {
-                Commit::of_learner()
-            };
-            *world = Some(commit);
+            *world = Some(Commit::default());
             return Vec::new();
         }
         "write" => OpCode::SetData,

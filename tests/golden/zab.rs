@@ -4,7 +4,8 @@
 //! > leader me=1 accepted=4 current=3 last=3.5 [voters=3] [observers=3]
 //! > database applied=3.5 ring=3.1,3.2,3.5       what the leader's database holds
 //! > connect 2   > info 2 accepted=4 [observer] [version=1]   > ackepoch 2 current=3 last=3.5 [again]
-//! > ack 2 5.0   > request 2 op=9   > sync 2     > down 2     > sent 2 (a snapshot)
+//! > ack 2 5.0   > request 2 op=9   > sync 2     > sync (of an own client)   > pong 2 5.0
+//! > down 2      > sent 2 (a snapshot)
 //! > propose 5.1 > logged 5.1       > at 100     > tick
 //! > learner [observer] [logless] accepted=4 current=3 last=3.5 [refetch=5]
 //! > hear DIFF 3.7   > hear PROPOSAL 3.6   > hear LEADERINFO 5.0   > tree   > revalidate 7
@@ -37,7 +38,7 @@ fn synchronisation() {
 
 #[test]
 fn broadcast() {
-    play_all("broadcast", 6, World::default, World::obey);
+    play_all("broadcast", 11, World::default, World::obey);
 }
 
 #[derive(Default)]
@@ -195,7 +196,9 @@ fn leader_event(verb: &str, words: &Words<'_>) -> LeaderEvent {
             let op = words.number_of("op").unwrap_or_default() as i32;
             packet(QuorumPacket::request(SessionId(7), Xid(1), op, b"", Vec::new()))
         }
+        "pong" => packet(QuorumPacket::pong(zxid(words.at(1)), &[])),
         "says" => packet(QuorumPacket::plain(kind(words.at(1)), zxid(words.at(2)))),
+        "sync" if words.count() == 0 => LeaderEvent::OwnSync,
         "sync" => LeaderEvent::Sync(Sid(words.number(0))),
         "down" => LeaderEvent::Down(link()),
         "sent" => LeaderEvent::SnapshotSent(link()),
@@ -243,6 +246,7 @@ fn leader_line(action: LeaderAction) -> String {
         LeaderAction::SaveCurrentEpoch(epoch) => format!("  currentEpoch := {}", epoch.0),
         LeaderAction::Lead(zxid) => format!("  leads from {}", spell(zxid)),
         LeaderAction::Commit(txn) => format!("  decided {}", spell(txn.zxid())),
+        LeaderAction::SyncAnswered => "  chain answers a sync".to_owned(),
         LeaderAction::Submit(sid, request) => format!("  into the chain: operation {} of {sid}", request.op),
         LeaderAction::Touch(session, timeout_ms) => format!("  heard session {session} ({timeout_ms} ms)"),
         LeaderAction::Revalidate(link, _, session, _) => {

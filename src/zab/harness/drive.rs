@@ -1,7 +1,7 @@
 //! What drives the cores of this world: each action in its turn, on the disk, in the chain, over the links.
 
 use crate::proto::packet::{PacketType, QuorumPacket};
-use crate::proto::{Epoch, LinkId, Zxid};
+use crate::proto::{Epoch, LinkId, OpCode, SessionId, Xid, Zxid};
 use crate::zab::testing::txn;
 use crate::zab::{LeaderAction, LeaderEvent, LearnerAction, LearnerEvent};
 
@@ -38,6 +38,7 @@ impl World {
         n.label = n.disk.last();
         n.commits.clear();
         n.unacked.clear();
+        n.syncs.clear();
         n.incoming = None;
         // Either is right: what is logged counts as committed from here on, or the ring begins anew.
         let begin = n.disk.floor.max(n.disk.log.len().saturating_sub(self.ring_limit));
@@ -174,6 +175,12 @@ impl World {
                     }
                 }
                 LeaderAction::SaveCurrentEpoch(epoch) => self.nodes[node].disk.current = epoch.0,
+                LeaderAction::Send(link, ping)
+                    if self.fault == Fault::Echo && ping.kind == PacketType::Ping =>
+                {
+                    let pong = QuorumPacket::pong(ping.zxid, &[]);
+                    self.leader_event(node, LeaderEvent::Packet(link, pong));
+                }
                 LeaderAction::Send(link, packet) => self.send_down(link, packet),
                 LeaderAction::SendSnapshot(link) => {
                     if let Some(link) = self.links.get_mut(&link) {
@@ -194,10 +201,10 @@ impl World {
                     self.nodes[node].commits.push_back(txn.zxid());
                 }
                 LeaderAction::Over(_) => return self.end_role(node),
-                LeaderAction::AllowNewerTxns(_)
-                | LeaderAction::Submit(..)
-                | LeaderAction::Touch(..)
-                | LeaderAction::Revalidate(..) => {}
+                LeaderAction::SyncAnswered => self.sync_answered(node),
+                // Only syncs are forwarded here; they are through the chain at once.
+                LeaderAction::Submit(sid, _) => self.leader_event(node, LeaderEvent::Sync(sid)),
+                LeaderAction::AllowNewerTxns(_) | LeaderAction::Touch(..) | LeaderAction::Revalidate(..) => {}
             }
         }
     }
@@ -212,6 +219,26 @@ impl World {
         }
         if let Some(link) = self.links.get_mut(&id) {
             link.down.push_back(Wire::Packet(packet));
+        }
+    }
+
+    /// A client of this server asks for a sync.
+    pub fn ask_sync(&mut self, node: usize) {
+        if !self.nodes[node].serves {
+            return;
+        }
+        let decided = self.history.len();
+        self.nodes[node].syncs.push_back(decided);
+        match self.nodes[node].role {
+            Role::Leading(_) => self.leader_event(node, LeaderEvent::OwnSync),
+            Role::Learning(_, link) => {
+                let sync = OpCode::Sync.number();
+                self.send_up(
+                    link,
+                    QuorumPacket::request(SessionId(7), Xid(1), sync, b"", vec![]),
+                );
+            }
+            _ => {}
         }
     }
 
@@ -300,7 +327,8 @@ impl World {
                 LearnerAction::Halt(reason) => self.blame(reason),
                 LearnerAction::Leave(_) => return self.end_role(node),
                 LearnerAction::AnswerPing(zxid) => self.send_up(link, QuorumPacket::pong(zxid, &[])),
-                LearnerAction::SyncAnswered | LearnerAction::Revalidated(..) => {}
+                LearnerAction::SyncAnswered => self.sync_answered(node),
+                LearnerAction::Revalidated(..) => {}
             }
         }
     }

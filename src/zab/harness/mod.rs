@@ -63,6 +63,7 @@ impl World {
             ring: VecDeque::new(),
             commits: VecDeque::new(),
             unacked: VecDeque::new(),
+            syncs: VecDeque::new(),
             incoming: None,
         };
         let voters = if seed.is_multiple_of(4) { 5 } else { 3 };
@@ -148,6 +149,21 @@ impl World {
             let (applied, decided) = (brief(applied), brief(&self.history));
             let what = format!("{} applied {applied}, and decided is {decided}", sid(node));
             self.blame(what);
+        }
+    }
+
+    /// Whoever has the answer to a sync has what was decided when it asked, wherever that was.
+    pub(super) fn sync_answered(&mut self, node: usize) {
+        self.seen.insert("sync");
+        let n = &mut self.nodes[node];
+        let known = n.applied.len() + n.commits.len();
+        match n.syncs.pop_front() {
+            Some(decided) if decided <= known => {}
+            Some(decided) => self.blame(format!(
+                "a sync of {} is answered by {known} of {decided} transactions",
+                sid(node)
+            )),
+            None => self.blame(format!("{} is answered a sync that it has not asked", sid(node))),
         }
     }
 
@@ -321,7 +337,8 @@ impl World {
             }
             0..80 => self.sync_chain(node),
             80..88 => self.apply(node),
-            88..92 if !self.calm => (0..self.nodes.len()).for_each(|n| self.propose(n)),
+            88 if !self.calm => self.ask_sync(node),
+            89..92 if !self.calm => (0..self.nodes.len()).for_each(|n| self.propose(n)),
             92..95 => self.elect(),
             95 if links.len() < 2 || self.draw(20) == 0 => self.pass_time(),
             96 if !links.is_empty() && self.strikes(10) => {
@@ -389,7 +406,7 @@ fn nothing_acknowledged_is_ever_lost_and_all_see_one_history() {
         assert!(wrong.is_empty(), "seed {seed}: {wrong:?}");
         seen.extend(more);
     }
-    for what in ["crash", "diff", "trunc", "snap", "mended", "refetch"] {
+    for what in ["crash", "diff", "trunc", "snap", "mended", "refetch", "sync"] {
         assert!(seen.contains(what), "no {what} in any seed");
     }
 }
@@ -406,6 +423,7 @@ fn a_driver_that_does_not_keep_to_the_list_is_found_out() {
         Fault::Minority,
         Fault::Boaster,
         Fault::Hole,
+        Fault::Echo,
     ] {
         let found = first_wrong(fault, 20 * 200);
         println!("{fault:?}: {found:?}");

@@ -373,6 +373,7 @@ impl Reign {
                 LeaderAction::SaveCurrentEpoch(_)
                 | LeaderAction::AllowNewerTxns(_)
                 | LeaderAction::SendSnapshot(_)
+                | LeaderAction::SyncAnswered
                 | LeaderAction::Submit(..)
                 | LeaderAction::Touch(..)
                 | LeaderAction::Revalidate(..) => {}
