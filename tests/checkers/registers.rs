@@ -101,9 +101,7 @@ fn one_after_another(ops: &Ops, found: &mut Vec<Violation>) {
                     let story = format!("{path}: {} takes place before {}", op.story(), last.story());
                     violation(found, "a write comes after all that was answered before", story);
                 }
-                (Kind::SyncedRead, Some((last_seen, last)))
-                    if last_seen > seen && !is_of_older_epoch(op, last_seen) =>
-                {
+                (Kind::SyncedRead, Some((last_seen, last))) if last_seen > seen => {
                     let story = format!("{path}: {} misses {}", op.story(), last.story());
                     violation(found, "a read after a sync shows the last write", story);
                 }
@@ -111,12 +109,6 @@ fn one_after_another(ops: &Ops, found: &mut Vec<Violation>) {
             }
         }
     }
-}
-
-/// Whether a read was answered where a newer epoch was not known yet. A sync asks the leader, and one that has lost
-/// its quorum, and not noticed, says that all is well: so in 3.4.14, and here.
-fn is_of_older_epoch(read: &Op, missed: Seen) -> bool {
-    read.zxid.is_some_and(|zxid| zxid >> 32 < missed.mzxid >> 32)
 }
 
 /// A question or an answer, and the state that it makes or shows.

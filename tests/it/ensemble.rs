@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use oxkeeper::proto::{Acl, ErrorCode};
+use oxkeeper::proto::requests::{PathOnly, PathWatch};
+use oxkeeper::proto::{Acl, Encode, ErrorCode, OpCode};
 use oxkeeper::tools::client::{Client, Granted, Handshake};
 
 use crate::support::cluster::Cluster;
@@ -219,8 +220,7 @@ fn what_a_leader_logged_alone_is_cut_off_when_it_comes_back() {
     let others: Vec<usize> = (1..=3).filter(|&number| number != leader).collect();
     others.iter().for_each(|&number| cluster.signal(number, "STOP"));
     // Nobody answers: the leader logs what nobody else has.
-    client.send(oxkeeper::proto::OpCode::Create, |out| {
-        use oxkeeper::proto::Encode;
+    client.send(OpCode::Create, |out| {
         let (path, data) = ("/alone".into(), Some(&b""[..]));
         let request = oxkeeper::proto::requests::CreateRequest {
             path,
@@ -249,6 +249,32 @@ fn what_a_leader_logged_alone_is_cut_off_when_it_comes_back() {
     let tree = cluster.same_trees();
     assert!(tree.contains_key("/known") && tree.contains_key("/later"));
     assert!(cut && !tree.contains_key("/alone"));
+}
+
+/// 3.4.14 answers from what it has: a read behind the sync misses what the next leader has acknowledged.
+#[test]
+fn a_leader_that_was_replaced_while_it_stood_still_answers_no_sync_from_the_past() {
+    let cluster = Cluster::start(3, 0);
+    let stopped = cluster.leader();
+    let others: Vec<usize> = (1..=3).filter(|&number| number != stopped).collect();
+    let mut client = cluster.client(stopped);
+    create(&mut client, "/before");
+    client.sync("/").expect("an answer").expect("a sync");
+    cluster.signal(stopped, "STOP");
+    let next = cluster.leader_among(&others);
+    create_soon(&cluster, next, "/meanwhile");
+    let sync = client.send(OpCode::Sync, |out| PathOnly { path: "/".into() }.encode(out));
+    let read = client.send(OpCode::Exists, |out| {
+        let (path, watch) = ("/meanwhile".into(), false);
+        PathWatch { path, watch }.encode(out);
+    });
+    client.wire().flush().expect("sent");
+    cluster.signal(stopped, "CONT");
+    let synced = client.receive_reply(sync).map(|reply| reply.outcome());
+    let seen = client.receive_reply(read).map(|reply| reply.outcome());
+    let is_of_the_past = matches!((&synced, &seen), (Ok(Ok(())), Ok(Err(_))));
+    assert!(!is_of_the_past, "{synced:?}, then {seen:?}");
+    cluster.same_trees();
 }
 
 #[test]
