@@ -32,9 +32,12 @@ cargo test --features seeded-faults --locked --test it --no-run
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 run() { # fault seed
+    local test=promises_hold_under_faults
+    # A replaced leader whose clients write answers no sync, whatever it believes: their writes are never decided. So
+    # the history shows this one too rarely, and it has a test of its own.
+    [ "$1" != SyncUnproven ] || test=answers_no_sync_from_the_past
     OXKEEPER_SEEDED_FAULT=$1 OXKEEPER_HISTORY_SEED=$2 OXKEEPER_HISTORY_SECONDS=$seconds \
-        cargo test --features seeded-faults --locked --test it promises_hold_under_faults -- --nocapture \
-        >"$log" 2>&1
+        cargo test --features seeded-faults --locked --test it "$test" -- --nocapture >"$log" 2>&1
 }
 
 survivors=()
@@ -42,6 +45,10 @@ printf '%-26s %-6s %-8s %s\n' fault seeds seconds promise
 for fault in "${faults[@]}"; do
     for seed in $(seq 1 "$seeds"); do
         run "$fault" "$seed" && continue
+        if [ "$fault" = SyncUnproven ] && grep -q 'Ok(Ok(())), then Ok(Err(' "$log"; then
+            printf '%-26s %-6s %-8s %s\n' "$fault" "$seed" - 'no sync from the past'
+            continue 2
+        fi
         if ! grep -q 'violations after' "$log"; then
             echo "$fault: the run failed otherwise:" >&2
             cat "$log" >&2

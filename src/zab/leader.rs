@@ -445,6 +445,7 @@ impl Leader {
         let mut has_decided = false;
         while let Some(txn) = self.proposals.decide(self.rules.ensemble.verifier()) {
             has_decided = true;
+            self.answer_syncs_before(txn.zxid(), out);
             for (link, learner) in &self.learners {
                 if learner.is_forwarded_to() {
                     let packet = if learner.is_participant() {

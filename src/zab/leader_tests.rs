@@ -440,6 +440,25 @@ fn syncs_are_answered_behind_what_was_proposed() {
     assert_eq!(script.on(LeaderEvent::Sync(Sid(2))), [""; 0]);
 }
 
+/// A learner that hears first of what a session wrote behind its sync takes that for another's write.
+#[test]
+fn what_is_proposed_behind_a_sync_is_not_decided_before_its_answer() {
+    let mut script = Script::reigning();
+    script.ask(2);
+    script.on(LeaderEvent::OwnSync);
+    script.propose(1);
+    script.on(LeaderEvent::Logged(zxid(5, 1)));
+    assert_eq!(
+        script.ack(2, zxid(5, 1)),
+        [
+            "2 <- SYNC 0x0",
+            "own sync answered",
+            "2 <- COMMIT 0x500000001",
+            "commit 0x500000001",
+        ]
+    );
+}
+
 /// It may have been replaced by those who do not answer.
 #[test]
 fn a_leader_whom_nobody_answers_answers_no_sync() {

@@ -7,6 +7,10 @@
 //! when it answered, so no quorum had promised to follow another one when the sync came, and nobody else had
 //! decided anything.
 //!
+//! The acknowledgement of a proposal that left after the sync proves the same. So a sync never holds a decision up,
+//! and is always answered before what was proposed later is decided. A learner needs that: what a session writes
+//! behind its own sync must not be decided first.
+//!
 //! Learners of any version answer each PING once, in order, so counting tells which PING an answer is for. One
 //! round of pings serves all syncs that came before it; those that come meanwhile wait for the next.
 
@@ -116,6 +120,12 @@ impl PendingSyncs {
         self.waiting.pop_front_if(is_due).map(|sync| sync.asker)
     }
 
+    /// The oldest sync, if it came before this proposal, which a quorum has just acknowledged, as all before it.
+    pub fn next_before(&mut self, decided: Zxid) -> Option<Asker> {
+        let is_before = |sync: &mut PendingSync| sync.behind < decided;
+        self.waiting.pop_front_if(is_before).map(|sync| sync.asker)
+    }
+
     /// How many wait.
     pub fn count(&self) -> usize {
         self.waiting.len()
@@ -195,6 +205,18 @@ mod tests {
         assert_eq!(next_answers(&mut syncs, Some(zxid(5, 2))), 1);
         assert_eq!(next_answers(&mut syncs, Some(zxid(5, 3))), 1);
         assert_eq!(syncs.count(), 0);
+    }
+
+    #[test]
+    fn what_is_proposed_later_and_has_a_quorum_proves_what_came_before_it() {
+        let mut syncs = PendingSyncs::default();
+        syncs.ask(Asker::Own, zxid(5, 1));
+        round(&mut syncs);
+        syncs.ask(Asker::Learner(LinkId(2)), zxid(5, 2));
+        assert_eq!(syncs.next_before(zxid(5, 1)), None);
+        assert_eq!(syncs.next_before(zxid(5, 2)), Some(Asker::Own));
+        assert_eq!(syncs.next_before(zxid(5, 2)), None);
+        assert_eq!(syncs.next_before(zxid(5, 3)), Some(Asker::Learner(LinkId(2))));
     }
 
     #[test]

@@ -20,7 +20,7 @@ class Node:
     def __init__(self, kind, number, directory, lines):
         self.kind, self.number = kind, number
         self.port = peers.free_port()
-        data = directory / f"{kind}-{number}"
+        self.data = data = directory / f"{kind}-{number}"
         data.mkdir()
         (data / "myid").write_text(str(number))
         self.config = directory / f"{kind}-{number}.cfg"
@@ -34,6 +34,7 @@ class Node:
         if self.kind == OURS:
             command = [peers.oxkeeper_binary(), "server", str(self.config)]
         else:
+            peers.remove_empty_logs(self.data)
             # The JVM as an operator has it: no flags but for the heap of a million nodes.
             command = ["java", "-Xmx4g", "-Dzookeeper.jmx.log4j.disable=true",
                        f"-Dlog4j.configuration=file:{peers._quiet_log4j()}",

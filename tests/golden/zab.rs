@@ -38,7 +38,7 @@ fn synchronisation() {
 
 #[test]
 fn broadcast() {
-    play_all("broadcast", 11, World::default, World::obey);
+    play_all("broadcast", 12, World::default, World::obey);
 }
 
 #[derive(Default)]

@@ -20,9 +20,12 @@ import wire
 
 # What Java's own zkServer.sh does, with the jars of install.sh.
 JAVA_SCRIPT = """#!/usr/bin/env bash
-PID="$(sed -n 's/^dataDir=//p' "$2")/zookeeper_server.pid"
+DATA="$(sed -n 's/^dataDir=//p' "$2")"
+PID="$DATA/zookeeper_server.pid"
 case "$1" in
 start)
+    # See peers.remove_empty_logs.
+    [ ! -d "$DATA/version-2" ] || find "$DATA/version-2" -name 'log.*' -size 0 -delete
     nohup "%(server)s" "$2" >>"$ZOO_LOG_DIR/java.out" 2>&1 </dev/null &
     echo -n $! >"$PID"
     ;;

@@ -110,6 +110,16 @@ def temporary_directory(prefix):
     return pathlib.Path(path)
 
 
+def remove_empty_logs(data_dir):
+    """What an operator does before a Java server of 3.4 that was killed starts again: between
+    making a log file and writing its header there is a moment, and whoever dies in it leaves an
+    empty file, at which the next start ends (FileHeader meets EOF; ZOOKEEPER-2332). Such a file
+    holds nothing."""
+    for path in (pathlib.Path(data_dir) / "version-2").glob("log.*"):
+        if path.stat().st_size == 0:
+            path.unlink()
+
+
 class Server:
     """A standalone server on one data directory, of either kind."""
 
@@ -141,6 +151,7 @@ class Server:
         environment = dict(os.environ)
         flags = [f"-D{item}" for item in self.properties]
         if self.kind == "java":
+            remove_empty_logs(self.data_dir)
             command = [str(HERE / "java-server.sh"), str(self.config_path)]
             environment["JVMFLAGS"] = " ".join(flags)
         elif self.kind == "java-3.9":

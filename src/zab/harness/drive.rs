@@ -5,8 +5,8 @@ use crate::proto::{Epoch, LinkId, OpCode, SessionId, Xid, Zxid};
 use crate::zab::testing::txn;
 use crate::zab::{LeaderAction, LeaderEvent, LearnerAction, LearnerEvent};
 
-use super::World;
-use super::node::{Fault, Role, Wire};
+use super::node::{Fault, Link, Role, Wire};
+use super::{World, sid as sid_of};
 
 impl World {
     // What the disk and the chain do.
@@ -38,7 +38,7 @@ impl World {
         n.label = n.disk.last();
         n.commits.clear();
         n.unacked.clear();
-        n.syncs.clear();
+        self.asked.retain(|(leader, _), _| *leader != node);
         n.incoming = None;
         // Either is right: what is logged counts as committed from here on, or the ring begins anew.
         let begin = n.disk.floor.max(n.disk.log.len().saturating_sub(self.ring_limit));
@@ -175,13 +175,12 @@ impl World {
                     }
                 }
                 LeaderAction::SaveCurrentEpoch(epoch) => self.nodes[node].disk.current = epoch.0,
-                LeaderAction::Send(link, ping)
-                    if self.fault == Fault::Echo && ping.kind == PacketType::Ping =>
-                {
-                    let pong = QuorumPacket::pong(ping.zxid, &[]);
-                    self.leader_event(node, LeaderEvent::Packet(link, pong));
+                LeaderAction::Send(link, packet) => {
+                    if packet.kind == PacketType::Sync {
+                        self.check_order(node, Some(link));
+                    }
+                    self.send_down(link, packet);
                 }
-                LeaderAction::Send(link, packet) => self.send_down(link, packet),
                 LeaderAction::SendSnapshot(link) => {
                     if let Some(link) = self.links.get_mut(&link) {
                         link.down.push_back(Wire::Snapshot);
@@ -201,9 +200,18 @@ impl World {
                     self.nodes[node].commits.push_back(txn.zxid());
                 }
                 LeaderAction::Over(_) => return self.end_role(node),
-                LeaderAction::SyncAnswered => self.sync_answered(node),
+                LeaderAction::SyncAnswered => self.check_order(node, None),
                 // Only syncs are forwarded here; they are through the chain at once.
-                LeaderAction::Submit(sid, _) => self.leader_event(node, LeaderEvent::Sync(sid)),
+                LeaderAction::Submit(sid, _) => {
+                    let is_its = |link: &Link| link.leader == node && sid_of(link.learner) == sid;
+                    let link = self
+                        .links
+                        .iter()
+                        .rfind(|(_, link)| is_its(link))
+                        .map(|(id, _)| *id);
+                    self.sync_comes(node, link);
+                    self.leader_event(node, LeaderEvent::Sync(sid));
+                }
                 LeaderAction::AllowNewerTxns(_) | LeaderAction::Touch(..) | LeaderAction::Revalidate(..) => {}
             }
         }
@@ -227,10 +235,11 @@ impl World {
         if !self.nodes[node].serves {
             return;
         }
-        let decided = self.history.len();
-        self.nodes[node].syncs.push_back(decided);
         match self.nodes[node].role {
-            Role::Leading(_) => self.leader_event(node, LeaderEvent::OwnSync),
+            Role::Leading(_) => {
+                self.sync_comes(node, None);
+                self.leader_event(node, LeaderEvent::OwnSync);
+            }
             Role::Learning(_, link) => {
                 let sync = OpCode::Sync.number();
                 self.send_up(
@@ -239,6 +248,13 @@ impl World {
                 );
             }
             _ => {}
+        }
+    }
+
+    fn sync_comes(&mut self, leader: usize, link: Option<LinkId>) {
+        if let Role::Leading(core) = &self.nodes[leader].role {
+            let behind = core.last_proposed();
+            self.asked.entry((leader, link)).or_default().push_back(behind);
         }
     }
 
@@ -327,8 +343,7 @@ impl World {
                 LearnerAction::Halt(reason) => self.blame(reason),
                 LearnerAction::Leave(_) => return self.end_role(node),
                 LearnerAction::AnswerPing(zxid) => self.send_up(link, QuorumPacket::pong(zxid, &[])),
-                LearnerAction::SyncAnswered => self.sync_answered(node),
-                LearnerAction::Revalidated(..) => {}
+                LearnerAction::SyncAnswered | LearnerAction::Revalidated(..) => {}
             }
         }
     }

@@ -31,8 +31,6 @@ pub enum Fault {
     Boaster,
     /// A proposal is dropped on the way, and its commit.
     Hole,
-    /// Pings count as answered when they are sent.
-    Echo,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -76,8 +74,6 @@ pub struct Node {
     pub commits: VecDeque<Zxid>,
     /// Appended by the chain, not acknowledged.
     pub unacked: VecDeque<Zxid>,
-    /// The own clients' syncs that wait for their answer: how much was decided anywhere when they were asked.
-    pub syncs: VecDeque<usize>,
     pub incoming: Option<Vec<Zxid>>,
 }
 

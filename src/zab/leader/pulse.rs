@@ -61,12 +61,15 @@ impl Leader {
     pub(super) fn answer_syncs(&mut self, out: &mut Vec<LeaderAction>) {
         let undecided = self.proposals.oldest_outstanding();
         while let Some(asker) = self.pending_syncs.next_answer(undecided) {
-            out.push(match asker {
-                Asker::Learner(link) => {
-                    LeaderAction::Send(link, QuorumPacket::plain(PacketType::Sync, Zxid(0)))
-                }
-                Asker::Own => LeaderAction::SyncAnswered,
-            });
+            out.push(answer_to(asker));
+        }
+    }
+
+    /// Answers the syncs that came before this proposal, which a quorum has acknowledged, and which is about to be
+    /// decided: learners count on hearing of both in the order in which they came.
+    pub(super) fn answer_syncs_before(&mut self, decided: Zxid, out: &mut Vec<LeaderAction>) {
+        while let Some(asker) = self.pending_syncs.next_before(decided) {
+            out.push(answer_to(asker));
         }
     }
 
@@ -139,5 +142,12 @@ impl Leader {
         }
         let sids = join_sids(self.discovery.supporters());
         format!("Waiting for a quorum of followers, only synced with sids: [ {sids} ]")
+    }
+}
+
+fn answer_to(asker: Asker) -> LeaderAction {
+    match asker {
+        Asker::Learner(link) => LeaderAction::Send(link, QuorumPacket::plain(PacketType::Sync, Zxid(0))),
+        Asker::Own => LeaderAction::SyncAnswered,
     }
 }

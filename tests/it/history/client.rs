@@ -7,15 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use oxkeeper::proto::multi::{MultiOp, MultiResult, decode_results, encode_ops};
-use oxkeeper::proto::requests::{
-    CreateRequest, PathOnly, PathVersion, PathWatch, SetDataRequest, SetWatches,
-};
-use oxkeeper::proto::{Acl, Decode, Encode, ErrorCode, Malformed, OpCode, Reader, Stat, Xid, Zxid};
+use oxkeeper::proto::requests::{PathOnly, SetWatches};
+use oxkeeper::proto::{Acl, Encode, ErrorCode, OpCode, Xid, Zxid};
 use oxkeeper::tools::client::{Client, Granted, Handshake, Incoming, Reply};
 use oxkeeper::tools::wire::ClientError;
 
-use crate::checkers::{Answer, Call, History, Seen, What};
+use super::calls::{answer_of, send};
+use crate::checkers::{Answer, Call, History, What};
 use crate::support::random::Random;
 
 /// What all clients write into.
@@ -141,7 +139,8 @@ impl RecordedClient {
                     self.burst_of(vec![call]);
                 }
             }
-            thread::sleep(Duration::from_millis(self.random.below(6) as u64));
+            let rest_ms = if self.is_reader() { 2 } else { 6 };
+            thread::sleep(Duration::from_millis(self.random.below(rest_ms) as u64));
         }
         self.look_once_more();
     }
@@ -364,8 +363,16 @@ impl RecordedClient {
         }
     }
 
+    /// Some only read, and watch: they wait for no write, and so hear most of what a server tells that should not.
+    fn is_reader(&self) -> bool {
+        self.number % 3 == 1
+    }
+
     fn some_call(&mut self) -> Call {
         let register = REGISTERS[self.random.below(REGISTERS.len() - 2)].to_owned();
+        if self.is_reader() {
+            return self.get_call(register, false);
+        }
         match self.random.below(100) {
             0..26 => self.set_call(register, None),
             26..32 => {
@@ -470,125 +477,6 @@ impl RecordedClient {
             }
         }
     }
-}
-
-fn send(conn: &mut Client, call: &Call) -> Xid {
-    match call {
-        Call::Set { path, value, version } => {
-            let request = SetDataRequest {
-                path: path.as_str().into(),
-                data: Some(value.as_bytes()),
-                version: version.unwrap_or(-1),
-            };
-            conn.send(OpCode::SetData, |out| request.encode(out))
-        }
-        Call::Create {
-            path,
-            value,
-            ephemeral,
-            sequential,
-        } => {
-            let request = CreateRequest {
-                path: path.as_str().into(),
-                data: Some(value.as_bytes()),
-                acl: Acl::open(),
-                flags: i32::from(*ephemeral) | (i32::from(*sequential) << 1),
-            };
-            conn.send(OpCode::Create, |out| request.encode(out))
-        }
-        Call::Delete { path } => {
-            let request = PathVersion {
-                path: path.as_str().into(),
-                version: -1,
-            };
-            conn.send(OpCode::Delete, |out| request.encode(out))
-        }
-        Call::Get { path, watch, .. } => {
-            let request = PathWatch {
-                path: path.as_str().into(),
-                watch: *watch,
-            };
-            conn.send(OpCode::GetData, |out| request.encode(out))
-        }
-        Call::Multi(calls) => {
-            let ops: Vec<MultiOp<'_>> = calls.iter().map(part_of).collect();
-            conn.send(OpCode::Multi, |out| encode_ops(&ops, out))
-        }
-        Call::Check { path, version } => {
-            let request = PathVersion {
-                path: path.as_str().into(),
-                version: *version,
-            };
-            conn.send(OpCode::Check, |out| request.encode(out))
-        }
-    }
-}
-
-fn part_of(call: &Call) -> MultiOp<'_> {
-    match call {
-        Call::Set { path, value, version } => MultiOp::SetData(SetDataRequest {
-            path: path.as_str().into(),
-            data: Some(value.as_bytes()),
-            version: version.unwrap_or(-1),
-        }),
-        Call::Check { path, version } => MultiOp::Check(PathVersion {
-            path: path.as_str().into(),
-            version: *version,
-        }),
-        other => panic!("{other:?} is no part of this test's multis"),
-    }
-}
-
-/// What a reply says; an error if it is no answer to that call.
-fn answer_of(call: &Call, reply: &Reply) -> Result<Answer, String> {
-    if reply.error != ErrorCode::Ok {
-        return Ok(match (call, reply.error) {
-            (Call::Get { .. }, ErrorCode::NoNode) => Answer::Missing,
-            _ => Answer::Refused(reply.error.number()),
-        });
-    }
-    let unreadable = |error: Malformed| format!("the answer to {call:?}: {error}");
-    let seen = |stat: Stat| Seen {
-        mzxid: stat.mzxid.0,
-        version: stat.version,
-    };
-    let answer = match call {
-        Call::Set { .. } => Answer::Set(seen(record(reply).map_err(unreadable)?)),
-        Call::Create { .. } => Answer::Created(record(reply).map_err(unreadable)?),
-        Call::Delete { .. } | Call::Check { .. } => Answer::Done,
-        Call::Get { .. } => {
-            let (data, stat) = reply
-                .pair::<Option<&[u8]>, Stat>()
-                .map_err(unreadable)?
-                .expect("checked");
-            let value = String::from_utf8_lossy(data.unwrap_or_default()).into_owned();
-            Answer::Got(seen(stat), value)
-        }
-        Call::Multi(_) => {
-            let results = decode_results(&mut Reader::new(&reply.body)).map_err(unreadable)?;
-            let refusal = results.iter().find_map(|result| match result {
-                MultiResult::Error(code) if *code != ErrorCode::Ok => Some(code.number()),
-                _ => None,
-            });
-            match refusal {
-                Some(code) => Answer::Refused(code),
-                None => Answer::Multi(
-                    results
-                        .into_iter()
-                        .map(|result| match result {
-                            MultiResult::SetData(stat) => Answer::Set(seen(stat)),
-                            _ => Answer::Done,
-                        })
-                        .collect(),
-                ),
-            }
-        }
-    };
-    Ok(answer)
-}
-
-fn record<'a, T: Decode<'a>>(reply: &'a Reply) -> Result<T, Malformed> {
-    T::from_bytes(&reply.body)
 }
 
 /// What is written and read all the time; the last two by multis only.

@@ -4,6 +4,7 @@
 //! A run is bounded by `OXKEEPER_HISTORY_SECONDS` (25 if it is not set) and begins with `OXKEEPER_HISTORY_SEED`;
 //! `OXKEEPER_HISTORY_SERVERS` is 3 or 5. A seed repeats the plan, not the run: processes are on their own.
 
+mod calls;
 mod client;
 mod ensemble;
 mod nemesis;
