@@ -7,13 +7,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use oxkeeper::tools::wire::four_letter_word;
 use tempfile::TempDir;
 
-use super::proxy::Network;
+use super::network::Network;
 use crate::support::process::{Kind, Server, free_port};
 use crate::support::random::Random;
 
@@ -48,7 +47,7 @@ pub enum Tail {
 impl Ensemble {
     pub fn lay_out(count: usize) -> Ensemble {
         let dir = tempfile::tempdir().expect("a directory");
-        let network = Network::default();
+        let network = Network::new(count);
         let ports: BTreeMap<usize, [u16; 3]> = (1..=count)
             .map(|number| (number, [free_port(), free_port(), free_port()]))
             .collect();
@@ -61,18 +60,9 @@ impl Ensemble {
             let servers: String = ports
                 .iter()
                 .map(|(&other, &[_, quorum, election])| {
-                    let through = |port| {
-                        if other == number {
-                            port
-                        } else {
-                            network.proxy(number, other, port)
-                        }
-                    };
-                    format!(
-                        "server.{other}=127.0.0.1:{}:{}\n",
-                        through(quorum),
-                        through(election)
-                    )
+                    let (host, quorum) = network.way(number, other, quorum);
+                    let (_, election) = network.way(number, other, election);
+                    format!("server.{other}={host}:{quorum}:{election}\n")
                 })
                 .collect();
             let text = format!(
@@ -105,7 +95,7 @@ impl Ensemble {
     }
 
     pub fn address(&self, number: usize) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.nodes[&number].port))
+        SocketAddr::from((self.network.address(number), self.nodes[&number].port))
     }
 
     pub fn is_running(&self, number: usize) -> bool {
@@ -114,11 +104,11 @@ impl Ensemble {
 
     /// Starts a server that does not run.
     pub fn start(&mut self, number: usize) {
+        let mut command = self.network.command(number, env!("CARGO_BIN_EXE_oxkeeper"));
         let node = self.node(number);
         if node.server.is_some() {
             return;
         }
-        let mut command = Command::new(env!("CARGO_BIN_EXE_oxkeeper"));
         // Snapshots and new log files come often, so that faults meet them.
         command.args(["-Dzookeeper.snapCount=400", "-Dzookeeper.preAllocSize=256"]);
         command.arg("server").arg(node.home.join("zoo.cfg"));

@@ -2,12 +2,14 @@
 //! checked on that history while it grows, and on the trees in the end.
 //!
 //! A run is bounded by `OXKEEPER_HISTORY_SECONDS` (25 if it is not set) and begins with `OXKEEPER_HISTORY_SEED`;
-//! `OXKEEPER_HISTORY_SERVERS` is 3 or 5. A seed repeats the plan, not the run: processes are on their own.
+//! `OXKEEPER_HISTORY_SERVERS` is 3 or 5, `OXKEEPER_HISTORY_NETWORK` is `proxies` or `namespaces`. A seed repeats the plan, not the run: processes are on their own.
 
 mod calls;
 mod client;
 mod ensemble;
+mod namespaces;
 mod nemesis;
+mod network;
 mod proxy;
 
 use std::collections::BTreeMap;

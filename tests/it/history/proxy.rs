@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// All proxies and cuts of an ensemble.
 #[derive(Debug, Default)]
-pub struct Network {
+pub struct Proxies {
     shared: Arc<Shared>,
 }
 
@@ -26,7 +26,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-impl Network {
+impl Proxies {
     /// A port that leads server `from` to a port of server `to`.
     pub fn proxy(&self, from: usize, to: usize, port: u16) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -57,7 +57,7 @@ impl Network {
     }
 }
 
-impl Drop for Network {
+impl Drop for Proxies {
     fn drop(&mut self) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         for address in self.shared.listeners().iter() {
