@@ -16,7 +16,6 @@ At each step the trees of all servers are compared, node by node.
 """
 
 import itertools
-import signal
 import sys
 import threading
 import time
@@ -63,9 +62,6 @@ class Node:
     @property
     def runs(self):
         return self.server.process is not None
-
-    def signal(self, number):
-        self.server.process.send_signal(number)
 
     def mode(self):
         try:
@@ -237,7 +233,7 @@ def be_cut(former, others):
     client.create("/known")
     ensemble.all_have_logged()
     for number in (1, 2):
-        ensemble.nodes[number].signal(signal.SIGSTOP)
+        peers.stop_process(ensemble.nodes[number].server.process)
     threading.Thread(target=write_in_vain, args=(client, "/alone"), daemon=True).start()
     version_dir = node.data / "version-2"
     peers.wait_until(

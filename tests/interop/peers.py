@@ -110,6 +110,17 @@ def temporary_directory(prefix):
     return pathlib.Path(path)
 
 
+def stop_process(process):
+    """SIGSTOP, and waits until no thread of it runs any more: a busy machine takes its time."""
+    process.send_signal(signal.SIGSTOP)
+
+    def is_stopped():
+        states = pathlib.Path(f"/proc/{process.pid}/task").glob("*/stat")
+        return all(state.read_text().rsplit(")", 1)[1].split()[0] == "T" for state in states)
+
+    wait_until(is_stopped, 30, f"the standstill of {process.pid}")
+
+
 def remove_empty_logs(data_dir):
     """What an operator does before a Java server of 3.4 that was killed starts again: between
     making a log file and writing its header there is a moment, and whoever dies in it leaves an
