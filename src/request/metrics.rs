@@ -318,6 +318,6 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), count);
-        assert_eq!(metrics.stages.each().len(), 8);
+        assert_eq!(metrics.stages.each().len(), 7);
     }
 }
