@@ -56,7 +56,7 @@ use super::read_only::ReadOnlyRequestProcessor;
 use super::snapshot::SnapshotStage;
 use super::sync::{SyncLinks, SyncRequestProcessor, SyncRules};
 
-/// What a chain is built from.
+/// What a chain is built from, besides its log.
 pub struct ChainParts {
     /// The tree and what belongs to it.
     pub database: Arc<Database>,
@@ -66,8 +66,6 @@ pub struct ChainParts {
     pub auth: Arc<Auth>,
     /// Where answers go.
     pub clients: Clients,
-    /// The log, ready to be appended to.
-    pub log: LogWriter,
     /// Where snapshots go.
     pub disk: Arc<dyn Disk>,
     /// To which directories of it.
@@ -188,11 +186,11 @@ impl LearnerChain {
 }
 
 /// Starts the chain of a server that stands alone.
-pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
+pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts, log: LogWriter) -> Chain {
     let (first, prep_inbox) = inbox(&parts, |stages| &stages.prep);
     let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
     let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
-    let (mut work, log) = Work::begin(runtime, parts);
+    let mut work = Work::begin(runtime, parts);
     let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_sync);
     work.start_sync(log, sync_inbox, to_final);
@@ -200,13 +198,18 @@ pub fn start_standalone<R: Runtime>(runtime: &R, parts: ChainParts) -> Chain {
 }
 
 /// Starts the chain of a leader.
-pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLinks) -> LeaderChain {
+pub fn start_leader<R: Runtime>(
+    runtime: &R,
+    parts: ChainParts,
+    log: LogWriter,
+    leader: LeaderLinks,
+) -> LeaderChain {
     let (first, prep_inbox) = inbox(&parts, |stages| &stages.prep);
     let (to_proposal, proposal_inbox) = inbox(&parts, |stages| &stages.proposal);
     let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
     let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
-    let (mut work, log) = Work::begin(runtime, parts);
+    let mut work = Work::begin(runtime, parts);
     let timers = work.start_timers(&first);
     work.start_prep(prep_inbox, to_proposal);
     let proposal = ProposalRequestProcessor::new(to_commit.clone(), leader.leader, to_sync);
@@ -224,6 +227,7 @@ pub fn start_leader<R: Runtime>(runtime: &R, parts: ChainParts, leader: LeaderLi
 pub fn start_follower<R: Runtime>(
     runtime: &R,
     parts: ChainParts,
+    log: LogWriter,
     leader: Address<Vec<QuorumPacket>>,
 ) -> LearnerChain {
     let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
@@ -231,26 +235,21 @@ pub fn start_follower<R: Runtime>(
         LearnerRequestProcessor::of_follower(to_commit.clone(), leader.clone(), Arc::clone(&parts.database));
     let acks = Address::new(SendAckRequestProcessor::new(leader));
     let commit = (to_commit, commit_inbox);
-    start_learner(runtime, parts, commit, first, "FollowerRequestProcessor", acks)
+    start_learner(runtime, parts, log, commit, first, acks)
 }
 
 /// Starts the chain of an observer. Whether it keeps a log is for those to know who post to it.
 pub fn start_observer<R: Runtime>(
     runtime: &R,
     parts: ChainParts,
+    log: LogWriter,
     leader: Address<Vec<QuorumPacket>>,
 ) -> LearnerChain {
     let (to_commit, commit_inbox) = inbox(&parts, |stages| &stages.commit);
     let first = LearnerRequestProcessor::of_observer(to_commit.clone(), leader, Arc::clone(&parts.database));
     let commit = (to_commit, commit_inbox);
-    start_learner(
-        runtime,
-        parts,
-        commit,
-        first,
-        "ObserverRequestProcessor",
-        Address::new(NoAcks),
-    )
+    let acks = Address::new(NoAcks);
+    start_learner(runtime, parts, log, commit, first, acks)
 }
 
 /// Starts the chain of the server with this number while it has no leader. Nothing is logged, and the tree stays as
@@ -291,16 +290,16 @@ impl Post<Vec<Prepared>> for NoAcks {
 fn start_learner<R: Runtime>(
     runtime: &R,
     parts: ChainParts,
+    log: LogWriter,
     (commits, commit_inbox): (Address<CommitLetter>, Inbox<CommitLetter>),
     forward: LearnerRequestProcessor,
-    name: &str,
     acks: Address<Vec<Prepared>>,
 ) -> LearnerChain {
     let (first, first_inbox) = inbox(&parts, |stages| &stages.learner);
     let (to_sync, sync_inbox) = inbox(&parts, |stages| &stages.sync);
     let (to_final, final_inbox) = inbox(&parts, |stages| &stages.last);
-    let (mut work, log) = Work::begin(runtime, parts);
-    work.start(name, first_inbox, forward);
+    let mut work = Work::begin(runtime, parts);
+    work.start(forward.name(), first_inbox, forward);
     work.start_sync(log, sync_inbox, acks);
     let commit = CommitProcessor::new(to_final);
     work.start("CommitProcessor", commit_inbox, commit);
@@ -333,50 +332,19 @@ fn metered(
 /// A chain that is being put together: its threads, in the order in which they end.
 struct Work<'a, R> {
     runtime: &'a R,
-    parts: CommonParts,
+    parts: ChainParts,
     crew: Crew,
     ended: Arc<AtomicBool>,
 }
 
-/// What more than one stage is built from.
-struct CommonParts {
-    database: Arc<Database>,
-    sessions: Arc<Sessions>,
-    auth: Arc<Auth>,
-    clients: Clients,
-    disk: Arc<dyn Disk>,
-    dirs: Dirs,
-    status: Arc<Status>,
-    clock: Arc<dyn Clock>,
-    sync_rules: SyncRules,
-    prep_rules: PrepRules,
-    containers: ContainerRules,
-    client_port: u16,
-}
-
 impl<'a, R: Runtime> Work<'a, R> {
-    fn begin(runtime: &'a R, parts: ChainParts) -> (Work<'a, R>, LogWriter) {
-        let common = CommonParts {
-            database: parts.database,
-            sessions: parts.sessions,
-            auth: parts.auth,
-            clients: parts.clients,
-            disk: parts.disk,
-            dirs: parts.dirs,
-            status: parts.status,
-            clock: parts.clock,
-            sync_rules: parts.sync_rules,
-            prep_rules: parts.prep_rules,
-            containers: parts.containers,
-            client_port: parts.client_port,
-        };
-        let work = Work {
+    fn begin(runtime: &'a R, parts: ChainParts) -> Work<'a, R> {
+        Work {
             runtime,
-            parts: common,
+            parts,
             crew: Crew::new(),
             ended: Arc::new(AtomicBool::new(false)),
-        };
-        (work, parts.log)
+        }
     }
 
     /// Starts a stage whose thread is called by its name and the server's number.

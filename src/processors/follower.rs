@@ -39,6 +39,11 @@ impl LearnerRequestProcessor {
         }
     }
 
+    /// What its thread is called.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// An observer's.
     pub fn of_observer(
         commit: Address<CommitLetter>,

@@ -100,13 +100,12 @@ impl Ground {
     }
 
     /// What a chain is built from.
-    pub(super) fn chain_parts(&self, sessions: Arc<Sessions>, log: LogWriter) -> ChainParts {
+    pub(super) fn chain_parts(&self, sessions: Arc<Sessions>) -> ChainParts {
         ChainParts {
             database: Arc::clone(&self.database),
             sessions,
             auth: Arc::clone(&self.auth),
             clients: self.clients.clone(),
-            log,
             disk: Arc::clone(&self.disk),
             dirs: self.dirs.clone(),
             status: Arc::clone(&self.status),

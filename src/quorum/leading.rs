@@ -343,10 +343,12 @@ impl Leading {
         let known: Vec<_> = ground.database.read_tree().sessions().collect();
         let sessions = Sessions::new(server_byte(ground.rules.me), ground.rules.tick_ms, known, now);
         let sessions = Arc::new(sessions);
-        let parts = ground.chain_parts(Arc::clone(&sessions), ground.open_log()?);
+        let parts = ground.chain_parts(Arc::clone(&sessions));
+        let log = ground.open_log()?;
         let chain = start_leader(
             runtime,
             parts,
+            log,
             LeaderLinks {
                 leader: self.to_me.map(ChainLetter::ForLeader),
                 logged: self.to_me.map(ChainLetter::Logged),

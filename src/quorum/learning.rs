@@ -323,11 +323,11 @@ impl Learning {
             Some(log) => log,
             None => ground.open_log()?,
         };
-        let parts = ground.chain_parts(Arc::clone(&sessions), log);
+        let parts = ground.chain_parts(Arc::clone(&sessions));
         let leader = link.out.map(ToPeer::Packets);
         let (chain, state) = match self.role {
-            Role::Participant => (start_follower(runtime, parts, leader), ServerState::Follower),
-            Role::Observer => (start_observer(runtime, parts, leader), ServerState::Observer),
+            Role::Participant => (start_follower(runtime, parts, log, leader), ServerState::Follower),
+            Role::Observer => (start_observer(runtime, parts, log, leader), ServerState::Observer),
         };
         ground.gate.open(Serving {
             chain: chain.chain.first.clone(),

@@ -121,7 +121,6 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         sessions: Arc::clone(&sessions),
         auth,
         clients: clients.clone(),
-        log,
         disk: Arc::clone(&disk),
         dirs: dirs.clone(),
         status,
@@ -133,7 +132,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
     };
     database.allow_newer_txns(config.newer_txns != NewerTxns::Never);
     say_who_can_read(config, &database);
-    let chain = start_standalone(host.runtime(), parts);
+    let chain = start_standalone(host.runtime(), parts, log);
     let state = ServerState::Standalone;
     gate.open(Serving {
         chain: chain.first.clone(),
