@@ -190,6 +190,12 @@ codes! {
         NodeDataChanged = 3,
         /// A child was made or removed.
         NodeChildrenChanged = 4,
+        /// Known to clients only: watches on data were taken back. (3.5)
+        DataWatchRemoved = 5,
+        /// Known to clients only: watches on children were taken back. (3.5)
+        ChildWatchRemoved = 6,
+        /// Known to clients only: watches that stay were taken back. (3.6)
+        PersistentWatchRemoved = 7,
     }
 }
 

@@ -319,6 +319,8 @@ def command_line_words(server_address, arguments, client="java"):
     arguments = ["-server", server_address] + list(arguments)
     if client == "java":
         return java_command("org.apache.zookeeper.ZooKeeperMain", arguments)
+    if client == "java-3.9":
+        return java_3_9_command("org.apache.zookeeper.ZooKeeperMain", arguments)
     return [oxkeeper_binary(), "cli"] + arguments
 
 

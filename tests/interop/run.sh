@@ -15,7 +15,7 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
 SUITES+=(sasl.py)
 
 # The tools beside the server.
-SUITES+=(terminal.py files.py)
+SUITES+=(terminal.py files.py newer_cli.py)
 
 # The way from Java and back, as the guide tells it.
 SUITES+=(migration.py)

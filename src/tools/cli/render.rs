@@ -128,6 +128,9 @@ fn event_name(kind: EventType) -> &'static str {
         EventType::NodeDeleted => "NodeDeleted",
         EventType::NodeDataChanged => "NodeDataChanged",
         EventType::NodeChildrenChanged => "NodeChildrenChanged",
+        EventType::DataWatchRemoved => "DataWatchRemoved",
+        EventType::ChildWatchRemoved => "ChildWatchRemoved",
+        EventType::PersistentWatchRemoved => "PersistentWatchRemoved",
     }
 }
 

@@ -90,8 +90,12 @@ impl Spec {
             words: Vec::new(),
             flags: Vec::new(),
         };
-        let mut words = words.iter().peekable();
-        while let Some(word) = words.next_if(|word| self.may_be_option(word)) {
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            if !self.may_be_option(word, call.words.is_empty()) {
+                call.words.push(word.clone());
+                continue;
+            }
             for letter in word.chars().skip(1) {
                 let Some(flag) = self.flags.iter().find(|flag| flag.letter == letter) else {
                     return Err(self.misused(&format!("there is no option -{letter}")));
@@ -105,7 +109,6 @@ impl Spec {
                 call.flags.push((letter, value));
             }
         }
-        call.words.extend(words.cloned());
         match call.words.len() {
             count if count < self.words.0 => Err(self.misused("something is missing")),
             count if count > self.words.1 => {
@@ -121,8 +124,14 @@ impl Spec {
         format!("{} {}", self.name, self.usage)
     }
 
-    fn may_be_option(&self, word: &str) -> bool {
-        word.len() > 1 && word.starts_with('-') && (!self.flags.is_empty() || self.words.1 == 0)
+    /// Options stand before the other words. Where those are paths and nothing that may begin with a dash, they may
+    /// stand behind them too, as since 3.5.
+    fn may_be_option(&self, word: &str, is_first: bool) -> bool {
+        let is_watch = |flag: &Flag| flag.letter == WATCH.letter;
+        let paths_alone = self.words.1 == 1 || self.flags.iter().any(is_watch);
+        let may_be_here = is_first || paths_alone;
+        let takes_any = !self.flags.is_empty() || self.words.1 == 0;
+        word.len() > 1 && word.starts_with('-') && may_be_here && takes_any
     }
 
     /// A misuse, with what would be right.
@@ -301,14 +310,16 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "setquota",
-        usage: "-n|-b val path",
+        usage: "-n|-b|-N|-B val path",
         flags: &[
             with_value('n', "so many nodes"),
             with_value('b', "so many bytes of data"),
+            with_value('N', "so many nodes, a hard limit (3.7)"),
+            with_value('B', "so many bytes of data, a hard limit (3.7)"),
         ],
         words: (1, 1),
         needs_session: true,
-        summary: "set a soft limit on a node and all below it",
+        summary: "set a limit on a node and all below it; soft ones are told in the server's log",
         run: quota::set,
     },
     Spec {
@@ -322,10 +333,12 @@ pub const COMMANDS: &[Spec] = &[
     },
     Spec {
         name: "delquota",
-        usage: "[-n|-b] path",
+        usage: "[-n|-b|-N|-B] path",
         flags: &[
             flag('n', "the limit of nodes only"),
             flag('b', "the limit of bytes only"),
+            flag('N', "the hard limit of nodes only"),
+            flag('B', "the hard limit of bytes only"),
         ],
         words: (1, 1),
         needs_session: true,
@@ -405,6 +418,43 @@ pub const COMMANDS: &[Spec] = &[
         run: read::count_below,
     },
     Spec {
+        name: "addWatch",
+        usage: "[-m PERSISTENT|PERSISTENT_RECURSIVE] path",
+        flags: &[with_value(
+            'm',
+            "the node and its children, or all below it (if not given)",
+        )],
+        words: (1, 1),
+        needs_session: true,
+        summary: "tell all changes from now on (3.6)",
+        run: read::add_watch,
+    },
+    Spec {
+        name: "removewatches",
+        usage: "path [-c|-d|-p|-r|-a] [-l]",
+        flags: &[
+            flag('c', "those on children"),
+            flag('d', "those on data and existence"),
+            flag('p', "one that addWatch has set on the node"),
+            flag('r', "one that addWatch has set on the subtree"),
+            flag('a', "all of them (if nothing is given)"),
+            flag('l', "also if no server can be told"),
+        ],
+        words: (1, 1),
+        needs_session: true,
+        summary: "take watches of a node back (3.5)",
+        run: read::remove_watches,
+    },
+    Spec {
+        name: "config",
+        usage: "[-w] [-s]",
+        flags: &[STAT, WATCH],
+        words: (0, 0),
+        needs_session: true,
+        summary: "print which servers there are (3.5)",
+        run: read::config,
+    },
+    Spec {
         name: "whoami",
         usage: "",
         flags: &[],
@@ -457,6 +507,16 @@ mod tests {
             understood("delete /a x").expect("words").version('v', 1),
             Err(Failure::Number(_))
         ));
+        for line in [
+            "removewatches -d -l /a",
+            "removewatches /a -d -l",
+            "removewatches /a -dl",
+        ] {
+            let call = understood(line).expect(line);
+            assert!(call.has('d') && call.has('l') && call.words == ["/a"], "{line}");
+        }
+        assert!(understood("ls /a -R").expect("good").has('R'));
+        assert_eq!(understood("create /a -e").expect("good").words, ["/a", "-e"]);
         assert_eq!(
             understood("addauth digest -x").expect("good").words,
             ["digest", "-x"]

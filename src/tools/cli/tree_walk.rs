@@ -1,4 +1,7 @@
-//! All nodes below one, parents first and siblings by name, with many requests under way.
+//! All nodes below one, in the order of ZKUtil.visitSubTreeDFS of 3.6: a node's children by name, then what is below
+//! each of them. Many requests are under way.
+
+use std::collections::VecDeque;
 
 use super::failure::Failure;
 use super::session::Keeper;
@@ -9,8 +12,10 @@ use crate::proto::ErrorCode;
 pub struct TreeWalk<'a> {
     keeper: &'a Keeper,
     root: String,
-    /// The next one last.
+    /// Whose children are to be asked for; the next one last.
     waiting: Vec<(String, Option<Pending>)>,
+    /// What is to be told before.
+    found: VecDeque<String>,
 }
 
 impl<'a> TreeWalk<'a> {
@@ -20,6 +25,7 @@ impl<'a> TreeWalk<'a> {
             keeper,
             root: root.to_owned(),
             waiting: vec![(root.to_owned(), None)],
+            found: VecDeque::new(),
         }
     }
 
@@ -28,7 +34,7 @@ impl<'a> TreeWalk<'a> {
     /// # Errors
     /// Those of reading children; a missing node is one only where the walk begins.
     pub fn next_path(&mut self) -> Result<Option<String>, Failure> {
-        loop {
+        while self.found.is_empty() {
             // Those are asked for now whose turn comes next.
             for (path, pending) in self.waiting.iter_mut().rev().take(WINDOW) {
                 if pending.is_none() {
@@ -41,9 +47,11 @@ impl<'a> TreeWalk<'a> {
             match self.keeper.finish_children(pending) {
                 Ok(names) => {
                     let below = if path == "/" { "" } else { path.as_str() };
-                    let children = names.iter().rev().map(|name| (format!("{below}/{name}"), None));
-                    self.waiting.extend(children);
-                    return Ok(Some(path));
+                    let children: Vec<String> = names.iter().map(|name| format!("{below}/{name}")).collect();
+                    self.waiting
+                        .extend(children.iter().rev().map(|path| (path.clone(), None)));
+                    self.found.extend((path == self.root).then_some(path));
+                    self.found.extend(children);
                 }
                 Err(Failure::Server {
                     code: ErrorCode::NoNode,
@@ -52,6 +60,7 @@ impl<'a> TreeWalk<'a> {
                 Err(failure) => return Err(failure),
             }
         }
+        Ok(self.found.pop_front())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::proto::codes::WatcherType;
 use crate::proto::{ErrorCode, Stat};
 use crate::tools::cli::failure::Failure;
 use crate::tools::cli::render::{
@@ -106,6 +107,51 @@ pub fn count_below(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
     Ok(shell.out.line(&count.to_string())?)
 }
 
+/// `addWatch`
+pub fn add_watch(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
+    let mode = call.value('m').unwrap_or(SUBTREE).to_uppercase();
+    if mode != NODE && mode != SUBTREE {
+        let mode = safe_name(&mode);
+        return Err(Failure::Usage(format!(
+            "addWatch: there is no mode {mode}; {NODE} and {SUBTREE} are"
+        )));
+    }
+    shell.keeper()?.add_watch(call.word(0), mode == SUBTREE)?;
+    shell.done()
+}
+
+/// `removewatches`
+pub fn remove_watches(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
+    let kinds = [
+        ('c', WatcherType::Children),
+        ('d', WatcherType::Data),
+        ('p', WatcherType::Persistent),
+        ('r', WatcherType::PersistentRecursive),
+    ];
+    let kind = kinds.iter().find(|(letter, _)| call.has(*letter));
+    let kind = kind.map_or(WatcherType::Any, |(_, kind)| *kind);
+    shell
+        .keeper()?
+        .remove_watches(call.word(0), kind, call.has('l'))?;
+    shell.done()
+}
+
+/// `config`
+pub fn config(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
+    let (data, stat) = shell.keeper()?.at_root().get_data(CONFIG, call.has('w'))?;
+    let text = data_text(data.as_deref());
+    if shell.out.json {
+        return Ok(shell
+            .out
+            .value(&json!({"config": text, "stat": stat_json(&stat)}))?);
+    }
+    shell.out.line(&text)?;
+    if call.has('s') {
+        show_stat(shell, call, &stat)?;
+    }
+    Ok(())
+}
+
 /// A stat as the whole result.
 pub fn report_stat(shell: &Shell, call: &Call, path: &str, stat: &Stat) -> Result<(), Failure> {
     if shell.out.json {
@@ -145,3 +191,9 @@ fn list_tree(shell: &mut Shell, root: &str) -> Result<(), Failure> {
     }
     Ok(())
 }
+
+/// The modes of addWatch. (AddWatchMode)
+const NODE: &str = "PERSISTENT";
+const SUBTREE: &str = "PERSISTENT_RECURSIVE";
+/// Says who the servers are.
+const CONFIG: &str = "/zookeeper/config";

@@ -32,7 +32,13 @@ pub fn create(shell: &mut Shell, call: &Call) -> Result<(), Failure> {
         )?,
         (true, None) if !ephemeral && !sequential => keeper.create_container(path, data, &acl)?,
         (false, Some(ttl_ms)) if !ephemeral => {
-            keeper.create_for(path, data, &acl, sequential, number(ttl_ms)?)?
+            let ttl_ms = number(ttl_ms)?;
+            if ttl_ms < 1 {
+                return Err(Failure::Argument(
+                    "a time to live must be at least 1 ms".to_owned(),
+                ));
+            }
+            keeper.create_for(path, data, &acl, sequential, ttl_ms)?
         }
         _ => {
             return Err(Failure::Usage(

@@ -6,9 +6,9 @@
 mod proving;
 
 use std::collections::VecDeque;
-use std::fmt;
 
-use super::watches::{Watches, kind_of};
+use super::state::{Lost, State, WatchedEvent};
+use super::watches::{WatchChange, Watches};
 use crate::proto::requests::RequestHeader;
 use crate::proto::responses::{ReplyHeader, WatcherEvent};
 use crate::proto::{Decode, Encode, ErrorCode, EventType, Malformed, OpCode, Reader, SessionId, Xid, Zxid};
@@ -31,45 +31,6 @@ pub struct SessionConfig {
     pub wait: bool,
     /// With what it proves who it is, if it does.
     pub login: Option<Login>,
-}
-
-/// Where the session stands; printed as Java names it. (ZooKeeper.States)
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    /// No server serves it now.
-    Connecting,
-    /// A server does.
-    Connected,
-    /// A server without a quorum does.
-    ReadOnly,
-    /// It is over.
-    Closed,
-    /// It is over, since an identity was refused.
-    AuthFailed,
-}
-
-/// What the session or a watch tells the user. (WatchedEvent)
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WatchedEvent {
-    /// The session's state, in Java's words: `SyncConnected`, `Disconnected`, ...
-    pub state: &'static str,
-    /// What happened.
-    pub kind: EventType,
-    /// To which node, as the server knows it.
-    pub path: Option<String>,
-}
-
-/// Why a request has no answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Lost {
-    /// The connection broke, or none came about; a write may have been done.
-    Connection(String),
-    /// The session is over; its ephemerals and watches are gone.
-    Expired,
-    /// An identity was refused.
-    AuthFailed,
-    /// The session was closed.
-    Closed,
 }
 
 /// What the owner is to do.
@@ -96,8 +57,8 @@ pub struct Ask {
     pub op: OpCode,
     /// Its record.
     pub record: Vec<u8>,
-    /// The node to be watched, as the server knows it.
-    pub watch: Option<String>,
+    /// What it changes of the watches.
+    pub watch: Option<WatchChange>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,6 +162,8 @@ impl SessionCore {
             self.actions.push(Action::Answer(ask.ticket, Err(lost)));
         } else if self.phase == Phase::Up {
             self.send_ask(now_ms, ask);
+        } else if matches!(ask.watch, Some(WatchChange::Forget { local: true, .. })) {
+            self.lost_ask(ask, Lost::Closed);
         } else {
             let until_ms = now_ms + self.timeout_ms();
             self.unsent.push_back((ask, until_ms));
@@ -258,7 +221,7 @@ impl SessionCore {
         let closing = self.sent.iter().any(|(_, ask)| ask.op == OpCode::CloseSession);
         let lost = Lost::Connection(why.to_owned());
         for (_, ask) in std::mem::take(&mut self.sent) {
-            self.actions.push(Action::Answer(ask.ticket, Err(lost.clone())));
+            self.lost_ask(ask, lost.clone());
         }
         for ticket in std::mem::take(&mut self.auth_waits).into_iter().flatten() {
             self.actions.push(Action::Answer(ticket, Err(lost.clone())));
@@ -385,8 +348,8 @@ impl SessionCore {
                 .map(|(_, ticket, _)| *ticket);
             self.send_auth(now_ms, index, ticket);
         }
-        for record in self.watches.requests(self.last_zxid) {
-            self.send_request(now_ms, Xid::SET_WATCHES, OpCode::SetWatches, &record);
+        for (op, record) in self.watches.requests(self.last_zxid) {
+            self.send_request(now_ms, Xid::SET_WATCHES, op, &record);
         }
         for (ask, _) in std::mem::take(&mut self.unsent) {
             self.send_ask(now_ms, ask);
@@ -398,6 +361,7 @@ impl SessionCore {
         let ReplyHeader { xid, zxid, error } = ReplyHeader::decode(&mut reader)?;
         match xid {
             Xid::NOTIFICATION => self.notified(WatcherEvent::decode(&mut reader)?),
+            Xid::SET_WATCHES if error == ErrorCode::Unimplemented => self.lose_lasting_watches(),
             Xid::PING | Xid::SET_WATCHES => {}
             Xid::AUTH => self.auth_answered(xid, zxid, error),
             _ => {
@@ -430,11 +394,14 @@ impl SessionCore {
         if reply.zxid > Zxid(0) {
             self.last_zxid = reply.zxid;
         }
-        if let Some(path) = &ask.watch {
-            self.watches.register(kind_of(ask.op), path, reply.error);
-        }
         let unimplemented = reply.error == ErrorCode::Unimplemented;
+        let error = reply.error;
         self.actions.push(Action::Answer(ask.ticket, Ok(reply)));
+        match &ask.watch {
+            Some(WatchChange::Set(kind, path)) => self.watches.register(*kind, path, error),
+            Some(change) if error == ErrorCode::Ok => self.forget_watches(change),
+            _ => {}
+        }
         if unimplemented && self.sent.is_empty() {
             // A server of 3.4 closes behind this answer, and what was sent meanwhile would be lost.
             self.break_off(now_ms, "the server does not know the operation");
@@ -448,11 +415,39 @@ impl SessionCore {
 
     fn notified(&mut self, event: WatcherEvent<'_>) {
         if self.watches.fire(event.kind, &event.path) {
-            self.actions.push(Action::Event(WatchedEvent {
-                state: "SyncConnected",
-                kind: event.kind,
-                path: Some(event.path.into_owned()),
-            }));
+            self.tell_of(event.kind, event.path.into_owned());
+        }
+    }
+
+    /// Watches that are taken back without a server are gone all the same, if that was asked for.
+    fn lost_ask(&mut self, ask: Ask, lost: Lost) {
+        let answer = match &ask.watch {
+            Some(change @ WatchChange::Forget { local: true, .. }) => {
+                self.forget_watches(change);
+                Ok(Reply {
+                    xid: Xid(0),
+                    zxid: self.last_zxid,
+                    error: ErrorCode::Ok,
+                    body: Vec::new(),
+                })
+            }
+            _ => Err(lost),
+        };
+        self.actions.push(Action::Answer(ask.ticket, answer));
+    }
+
+    fn forget_watches(&mut self, change: &WatchChange) {
+        if let WatchChange::Forget { kind, path, .. } = change {
+            for event in self.watches.forget(*kind, path) {
+                self.tell_of(event, path.clone());
+            }
+        }
+    }
+
+    /// The session has come to a server of 3.4, which has no watches that stay: it must not be asked for them again.
+    fn lose_lasting_watches(&mut self) {
+        for path in self.watches.forget_lasting() {
+            self.tell_of(EventType::PersistentWatchRemoved, path);
         }
     }
 
@@ -495,6 +490,14 @@ impl SessionCore {
         }));
     }
 
+    fn tell_of(&mut self, kind: EventType, path: String) {
+        self.actions.push(Action::Event(WatchedEvent {
+            state: "SyncConnected",
+            kind,
+            path: Some(path),
+        }));
+    }
+
     fn end(&mut self, state: State, lost: &Lost) {
         (self.state, self.phase) = (state, Phase::Over);
         for (_, ask) in std::mem::take(&mut self.sent) {
@@ -516,7 +519,7 @@ impl SessionCore {
         }
         for (ask, until_ms) in std::mem::take(&mut self.unsent) {
             if is_due(until_ms) {
-                self.actions.push(Action::Answer(ask.ticket, Err(lost.clone())));
+                self.lost_ask(ask, lost.clone());
             } else {
                 self.unsent.push_back((ask, until_ms));
             }
@@ -542,18 +545,6 @@ impl SessionCore {
 
     fn ping_at_ms(&self) -> i64 {
         self.sent_ms + (self.read_limit_ms() / 2).min(LONGEST_SILENCE_MS)
-    }
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            State::Connecting => "CONNECTING",
-            State::Connected => "CONNECTED",
-            State::ReadOnly => "CONNECTEDREADONLY",
-            State::Closed => "CLOSED",
-            State::AuthFailed => "AUTH_FAILED",
-        })
     }
 }
 

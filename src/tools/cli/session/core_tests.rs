@@ -1,7 +1,9 @@
 //! The session, driven by what happens to it.
 
+use super::super::watches::{WatchKind, kind_of};
 use super::*;
 use crate::proto::KeeperState;
+use crate::proto::codes::WatcherType;
 use crate::proto::responses::ConnectResponse;
 use crate::sasl::jaas::Jaas;
 use crate::sasl::{Answer, Credentials, Nonces, SECRET_BYTES, Secret, ServerExchange, Service, Users};
@@ -70,7 +72,7 @@ fn ask(ticket: u64, op: OpCode, watch: Option<&str>) -> Ask {
         ticket,
         op,
         record: Vec::new(),
-        watch: watch.map(str::to_owned),
+        watch: watch.map(|path| WatchChange::Set(kind_of(op), path.to_owned())),
     }
 }
 
@@ -207,6 +209,89 @@ fn an_identity_given_before_the_connection_is_answered_by_the_server() {
     unreachable.lost(1, "refused");
     let lost = Lost::Connection("refused".to_owned());
     assert_eq!(unreachable.take_actions(), [Action::Answer(5, Err(lost))]);
+}
+
+/// A session that watches the subtree of `/s`, whose first server is gone; the second has greeted it.
+fn moved_with_a_lasting_watch() -> (SessionCore, Vec<Action>) {
+    let mut core = up(2);
+    let watch = WatchChange::Set(WatchKind::Subtree, "/s".to_owned());
+    core.ask(
+        1,
+        Ask {
+            watch: Some(watch),
+            ..ask(1, OpCode::AddWatch, None)
+        },
+    );
+    core.frame(2, &reply(1, 5, ErrorCode::Ok));
+    core.lost(3, "reset");
+    core.connected(4);
+    core.take_actions();
+    core.frame(5, &granted(6_000));
+    let actions = core.take_actions();
+    (core, actions)
+}
+
+/// Events of nodes.
+fn told_of(actions: &[Action]) -> Vec<(EventType, String)> {
+    let of = |action: &Action| match action {
+        Action::Event(event) => Some((event.kind, event.path.clone()?)),
+        _ => None,
+    };
+    actions.iter().filter_map(of).collect()
+}
+
+#[test]
+fn watches_that_stay_come_along_to_the_next_server() {
+    let (mut core, actions) = moved_with_a_lasting_watch();
+    assert_eq!(
+        sent(&actions),
+        [(Xid::SET_WATCHES.0, OpCode::SetWatches2.number())]
+    );
+    core.frame(6, &reply(Xid::SET_WATCHES.0, 5, ErrorCode::Ok));
+    core.frame(7, &event(EventType::NodeCreated, "/s/a"));
+    core.frame(8, &event(EventType::NodeCreated, "/s/b"));
+    assert_eq!(told_of(&core.take_actions()).len(), 2);
+}
+
+#[test]
+fn a_server_of_3_4_is_asked_for_lasting_watches_once_and_the_user_is_told() {
+    let (mut core, _) = moved_with_a_lasting_watch();
+    core.frame(6, &reply(Xid::SET_WATCHES.0, -1, ErrorCode::Unimplemented));
+    assert_eq!(
+        told_of(&core.take_actions()),
+        [(EventType::PersistentWatchRemoved, "/s".to_owned())]
+    );
+    core.lost(7, "closed");
+    core.connected(8);
+    core.take_actions();
+    core.frame(9, &granted(6_000));
+    assert_eq!(sent(&core.take_actions()), []);
+}
+
+#[test]
+fn without_a_server_watches_are_taken_back_if_that_was_asked_for() {
+    let mut core = up(1);
+    core.ask(1, ask(1, OpCode::GetData, Some("/s")));
+    core.frame(2, &reply(1, 5, ErrorCode::Ok));
+    core.lost(3, "reset");
+    core.take_actions();
+    let forget = |ticket, local| Ask {
+        watch: Some(WatchChange::Forget {
+            kind: WatcherType::Data,
+            path: "/s".to_owned(),
+            local,
+        }),
+        ..ask(ticket, OpCode::RemoveWatches, None)
+    };
+    core.ask(4, forget(2, false));
+    assert_eq!(core.take_actions(), [], "it waits for a server");
+    core.ask(4, forget(3, true));
+    let actions = core.take_actions();
+    assert_eq!(
+        told_of(&actions),
+        [(EventType::DataWatchRemoved, "/s".to_owned())]
+    );
+    assert!(matches!(actions.last(), Some(Action::Answer(3, Ok(_)))));
 }
 
 #[test]

@@ -8,11 +8,14 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, select};
 
 use super::address::ConnectString;
-use super::core::{Lost, SessionConfig, State, WatchedEvent};
+use super::core::SessionConfig;
 use super::link::{Link, Outcome, Shown};
+use super::state::{Lost, State, WatchedEvent};
+use super::watches::{WatchChange, WatchKind, kind_of};
+use crate::proto::codes::WatcherType;
 use crate::proto::requests::{
-    CreateRequest, CreateTtlRequest, GetEphemeralsRequest, PathOnly, PathVersion, PathWatch, SetAclRequest,
-    SetDataRequest,
+    AddWatchRequest, CreateRequest, CreateTtlRequest, GetEphemeralsRequest, PathOnly, PathVersion, PathWatch,
+    PathWatcherType, SetAclRequest, SetDataRequest,
 };
 use crate::proto::responses::ClientInfo;
 use crate::proto::{Acl, Decode, Encode, ErrorCode, OpCode, Reader, Stat};
@@ -187,6 +190,46 @@ impl Keeper {
             .record()
             .map_err(Failure::Malformed)?
             .map_err(|code| Failure::server(code, path))
+    }
+
+    /// Sets a watch that stays. A server before 3.6 says Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`].
+    pub fn add_watch(&self, path: &str, subtree: bool) -> Result<(), Failure> {
+        let on_server = self.checked(path)?;
+        let request = AddWatchRequest {
+            path: on_server.as_str().into(),
+            mode: i32::from(subtree),
+        };
+        let kind = if subtree {
+            WatchKind::Subtree
+        } else {
+            WatchKind::Node
+        };
+        let change = WatchChange::Set(kind, on_server.clone());
+        let reply = self.repeat(|| self.begin(OpCode::AddWatch, path, &request, Some(change.clone())))?;
+        reply.outcome().map_err(|code| Failure::server(code, path))
+    }
+
+    /// Takes watches of a node back; with `local` also if no server can be told. A server before 3.5 says
+    /// Unimplemented.
+    ///
+    /// # Errors
+    /// See [`Keeper::create`]; there is no such watch.
+    pub fn remove_watches(&self, path: &str, kind: WatcherType, local: bool) -> Result<(), Failure> {
+        let on_server = self.checked(path)?;
+        let request = PathWatcherType {
+            path: on_server.as_str().into(),
+            kind: kind.number(),
+        };
+        let change = WatchChange::Forget {
+            kind,
+            path: on_server.clone(),
+            local,
+        };
+        let pending = self.begin(OpCode::RemoveWatches, path, &request, Some(change));
+        self.finish_plain(pending)
     }
 
     /// Removes a node.
@@ -418,7 +461,14 @@ impl Keeper {
             path: on_server.as_str().into(),
             watch,
         };
-        self.repeat(|| self.begin(op, path, &request, watch.then(|| on_server.clone())))
+        self.repeat(|| {
+            self.begin(
+                op,
+                path,
+                &request,
+                watch.then(|| WatchChange::Set(kind_of(op), on_server.clone())),
+            )
+        })
     }
 
     fn write(&self, op: OpCode, path: &str, request: &impl Encode) -> Result<Reply, Failure> {
@@ -439,7 +489,7 @@ impl Keeper {
         self.wait(begin())
     }
 
-    fn begin(&self, op: OpCode, path: &str, request: &impl Encode, watch: Option<String>) -> Pending {
+    fn begin(&self, op: OpCode, path: &str, request: &impl Encode, watch: Option<WatchChange>) -> Pending {
         Pending {
             path: path.to_owned(),
             answer: self.link.ask(op, request.to_bytes(), watch),

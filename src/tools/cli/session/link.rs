@@ -11,7 +11,9 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::core::{Action, Ask, Lost, SessionConfig, SessionCore, State, WatchedEvent};
+use super::core::{Action, Ask, SessionConfig, SessionCore};
+use super::state::{Lost, State, WatchedEvent};
+use super::watches::WatchChange;
 use crate::proto::{OpCode, SessionId};
 use crate::tools::client::Reply;
 
@@ -44,7 +46,7 @@ enum Order {
     Ask {
         op: OpCode,
         record: Vec<u8>,
-        watch: Option<String>,
+        watch: Option<WatchChange>,
         answer: Sender<Outcome>,
     },
     Auth {
@@ -102,7 +104,7 @@ impl Link {
     }
 
     /// Sends a request; its answer comes out of the receiver.
-    pub fn ask(&self, op: OpCode, record: Vec<u8>, watch: Option<String>) -> Receiver<Outcome> {
+    pub fn ask(&self, op: OpCode, record: Vec<u8>, watch: Option<WatchChange>) -> Receiver<Outcome> {
         self.order(|answer| Order::Ask {
             op,
             record,

@@ -4,8 +4,10 @@ mod address;
 mod core;
 mod keeper;
 mod link;
+mod state;
 mod watches;
 
 pub use address::ConnectString;
-pub use core::{Login, Lost, SessionConfig, State, WatchedEvent};
+pub use core::{Login, SessionConfig};
 pub use keeper::{Keeper, Pending};
+pub use state::{Lost, State, WatchedEvent};
