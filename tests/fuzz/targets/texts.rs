@@ -8,7 +8,7 @@ use oxkeeper::args;
 use oxkeeper::auth::Auth;
 use oxkeeper::config::properties;
 use oxkeeper::config::{Config, SystemProperties};
-use oxkeeper::proto::{Acl, Decode, Encode, Id, Perms};
+use oxkeeper::proto::{Acl, Decode, Encode, Id, Perms, QuorumAuthPacket};
 use oxkeeper::sasl::jaas::Jaas;
 use oxkeeper::sasl::{Answer, ClientExchange, Credentials, Secret, ServerExchange, Service, Users};
 
@@ -117,7 +117,7 @@ pub fn auth(bytes: &[u8]) {
     }
 }
 
-/// A token to either side of an exchange, or the file with the passwords. Nobody proves to be anybody by chance: the
+/// A token to either side of an exchange, what servers wrap it in, or the file with the passwords. Nobody proves to be anybody by chance: the
 /// client's response is answered only if it is the one that was captured.
 pub fn sasl(bytes: &[u8]) {
     let file = "Server { DigestLoginModule required user_bob=\"bobsecret\"; };";
@@ -141,6 +141,9 @@ pub fn sasl(bytes: &[u8]) {
     let mut client = ClientExchange::new(Service::CLIENTS, credentials, "cnonce".to_owned());
     if frugal(bytes.len() * 4, || client.step(bytes)).is_ok() {
         assert!(client.step(bytes).is_err(), "a challenge proves nothing");
+    }
+    if let Ok(packet) = frugal(bytes.len(), || QuorumAuthPacket::from_bytes(bytes)) {
+        assert_eq!(QuorumAuthPacket::from_bytes(&packet.to_bytes()), Ok(packet));
     }
     let text = String::from_utf8_lossy(bytes);
     if let Err(refusal) = frugal(bytes.len() * 8, || Jaas::parse(&text)) {
