@@ -6,12 +6,15 @@
     kazoo_suite.py java --record 3           writes the list: what passes 3 times
     kazoo_suite.py oxkeeper -k test_lock     pytest's -k, for work on one test
     kazoo_suite.py oxkeeper --modules test_lock,test_queue
+    kazoo_suite.py oxkeeper --version 3.8    as clients of 3.8: what passes on Java 3.9.3
+    kazoo_suite.py java-3.9 --version 3.8 --record 3
 
 kazoo's harness starts its servers by running `java`. A script of that name,
 first on PATH, hands the harness's zoo.cfg and -D options to the kind asked for.
 The lists hold the tests that pass against Java 3.4.14 with as many servers:
 kazoo-java-3.4.14.txt with one, kazoo-java-3.4.14-ensemble.txt with three. The
-head of each says how it was made. The test modules are shared out among a few
+head of each says how it was made; kazoo-java-3.9.3.txt holds those of --version 3.8,
+TLS and SASL among them, against Java 3.9.3. The test modules are shared out among a few
 pytest processes, each with servers and ports of its own.
 """
 
@@ -24,10 +27,13 @@ import xml.etree.ElementTree as ElementTree
 
 import peers
 
+# By the version that kazoo is told, and the number of servers.
 LISTS = {
-    1: peers.HERE / "kazoo-java-3.4.14.txt",
-    3: peers.HERE / "kazoo-java-3.4.14-ensemble.txt",
+    ("3.4.14", 1): peers.HERE / "kazoo-java-3.4.14.txt",
+    ("3.4.14", 3): peers.HERE / "kazoo-java-3.4.14-ensemble.txt",
+    ("3.8", 1): peers.HERE / "kazoo-java-3.9.3.txt",
 }
+JAVA_OF = {"java": "3.4.14", "java-3.9": "3.9.3"}
 VERSION = "2.11.0"
 SOURCES = peers.PEERS / f"kazoo-{VERSION}"
 # Slow modules first, so that the processes end at about the same time.
@@ -35,11 +41,11 @@ SLOW = ["test_client", "test_watchers", "test_lock", "test_partitioner", "test_c
 # With more failures than these it is not for want of time.
 MOST_AGAIN = 10
 HEAD = """\
-# Tests of kazoo {version}'s own suite that pass against Java ZooKeeper 3.4.14 in each
-# of {runs} runs, with ZOOKEEPER_CLUSTER_SIZE={servers} and ZOOKEEPER_VERSION=3.4.14.
-# Made by: kazoo_suite.py java --servers {servers} --record {runs}
-# Not listed: tests that the suite skips for 3.4, or for want of a server that speaks
-# TLS or Kerberos, and with one server those that need an ensemble.
+# Tests of kazoo {kazoo}'s own suite that pass against Java ZooKeeper {java} in each
+# of {runs} runs, with ZOOKEEPER_CLUSTER_SIZE={servers} and ZOOKEEPER_VERSION={version}.
+# Made by: kazoo_suite.py {kind} --version {version} --servers {servers} --record {runs}
+# Not listed: tests that the suite skips for that version, or for want of a server that
+# speaks Kerberos (to 3.4 TLS as well), and with one server those that need an ensemble.
 """
 
 
@@ -71,8 +77,11 @@ def record(options):
         results = run_suite(options, None)
         good = {name for name, outcome in results.items() if outcome == "passed"}
         passed = good if passed is None else passed & good
-    head = HEAD.format(version=VERSION, runs=options.record, servers=options.servers)
-    list_of_all = LISTS[options.servers]
+    head = HEAD.format(
+        kazoo=VERSION, java=JAVA_OF[options.kind], runs=options.record, servers=options.servers,
+        version=options.version, kind=options.kind,
+    )
+    list_of_all = LISTS[options.version, options.servers]
     list_of_all.write_text(head + "".join(f"{name}\n" for name in sorted(passed)))
     print(f"{list_of_all.name}: {len(passed)} tests")
     return 0
@@ -81,11 +90,13 @@ def record(options):
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kind", choices=peers.KINDS)
-    parser.add_argument("--servers", type=int, default=1, choices=LISTS)
+    parser.add_argument("--servers", type=int, default=1, choices=(1, 3))
+    parser.add_argument("--version", default="3.4.14", choices=("3.4.14", "3.8"), help="what kazoo is told")
     parser.add_argument("--modules", type=lambda text: text.split(","), help="these alone")
     parser.add_argument("--record", type=int, default=0, metavar="RUNS")
     parser.add_argument("--processes", type=int, default=3)
     parser.add_argument("-k", dest="only", help="pytest's expression")
+    parser.add_argument("--without", default="", metavar="NAME", help="leaves out the tests whose names have it")
     return parser.parse_args()
 
 
@@ -94,8 +105,10 @@ def not_passed(names, results):
 
 
 def listed_tests(options):
-    lines = LISTS[options.servers].read_text().splitlines()
+    lines = LISTS[options.version, options.servers].read_text().splitlines()
     names = {line for line in lines if line and not line.startswith("#")}
+    if options.without:
+        names = {name for name in names if options.without not in name}
     if not options.modules:
         return names
     return {name for module in options.modules for name in of_module(names, module)}
@@ -158,14 +171,17 @@ def start_pytest(module, tests, shim_directory, report, options):
     environment = dict(os.environ)
     environment.update(
         PATH=f"{shim_directory}:{os.environ['PATH']}",
-        ZOOKEEPER_CLASSPATH=peers.java_class_path(),
-        ZOOKEEPER_VERSION="3.4.14",
+        ZOOKEEPER_CLASSPATH=peers.java_3_9_class_path() if options.kind == "java-3.9" else peers.java_class_path(),
+        ZOOKEEPER_VERSION=options.version,
         ZOOKEEPER_CLUSTER_SIZE=str(options.servers),
         # The harness takes five ports for each server, and begins anew every ten.
         ZOOKEEPER_PORT_OFFSET=str(peers.free_ports(10 * options.servers)),
         # Its data directories, which a killed harness leaves behind.
         TMPDIR=str(report.parent),
     )
+    if options.version != "3.4.14":
+        # Else kazoo asks the server for its version, and ours says 3.4.14.
+        environment["CI"] = "1"
     command = [
         str(peers.PEERS / "venv/bin/python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",
         "--timeout=120", f"--junitxml={report}",
@@ -198,7 +214,8 @@ def write_java_shim(directory, kind):
     shim_directory = directory / "bin"
     shim_directory.mkdir()
     shim = shim_directory / "java"
-    shim.write_text(JAVA_SHIM if kind == "java" else OXKEEPER_SHIM.format(binary=peers.oxkeeper_binary()))
+    shims = {"java": JAVA_SHIM, "java-3.9": NEWER_JAVA_SHIM}
+    shim.write_text(shims.get(kind) or OXKEEPER_SHIM.format(binary=peers.oxkeeper_binary()))
     shim.chmod(0o755)
     return shim_directory
 
@@ -213,6 +230,13 @@ config="${@: -1}"
 sed -i '/^serverCnxnFactory=/d' "$config"
 export PATH="${PATH#*:}"
 exec setpriv --pdeathsig KILL java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC "$@"
+"""
+
+# There is no Jetty among the peers' jars.
+NEWER_JAVA_SHIM = """\
+#!/usr/bin/env bash
+export PATH="${PATH#*:}"
+exec setpriv --pdeathsig KILL java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dzookeeper.admin.enableServer=false "$@"
 """
 
 OXKEEPER_SHIM = """\
