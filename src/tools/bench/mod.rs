@@ -4,12 +4,16 @@
 //! looked at no further than their headers, and both are moved in large pieces: it costs well under a
 //! microsecond a request, so that the server is what is measured.
 //!
-//! Latency counts from the moment a request joins those under way, so that time in the socket's queue is in it.
+//! Latency counts from the moment a request joins those under way, so that time in the socket's queue is in it. With
+//! a rate it counts from the moment the request was due, whether or not it could be sent then.
 
+mod cpu;
+mod dialer;
 mod histogram;
 mod load;
 mod modes;
 mod options;
+mod pace;
 mod replies;
 mod report;
 mod requests;

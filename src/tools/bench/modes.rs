@@ -9,9 +9,12 @@ use crate::runtime::time::Stopwatch;
 use crate::tools::client::{Client, Handshake};
 use crate::tools::wire::{ClientError, Wire};
 
+use super::cpu::Meter;
+use super::dialer::Dialer;
 use super::histogram::Histogram;
 use super::load::{Drive, drive};
 use super::options::{Mode, Plan, Span};
+use super::pace::Pace;
 use super::report::{Part, Report};
 use super::requests::{Operation, Requests};
 
@@ -39,16 +42,25 @@ fn load(plan: &Plan) -> Result<Report, String> {
         let requests = Requests::new(&plan.material, index as u64, plan.connections as u64, &mark);
         lanes.push((stream_of(client)?, requests));
     }
+    let dialer = plan
+        .reconnects
+        .then(|| Dialer::start(plan.servers.clone(), plan.timeout_ms));
     let how = Drive {
         in_flight: plan.in_flight,
         warmup_ns: (plan.warmup_s * 1e9) as u64,
         span: plan.span,
         window_ns: plan.window_ms * 1_000_000,
+        pace: plan.rate_per_s.map(Pace::new),
+        dialer: dialer.transpose().map_err(|error| error.to_string())?,
     };
-    let (tally, seconds) = drive(lanes, how).map_err(|error| error.to_string())?;
+    let meter = Meter::start(&plan.servers);
+    let driven = drive(lanes, how).map_err(|error| error.to_string())?;
+    let (tally, seconds) = (driven.tally, driven.seconds);
     let kinds = [("reads", tally.reads), ("writes", tally.writes)];
     let parts = kinds.into_iter().filter(|(_, latencies)| latencies.total() > 0);
     let mut report = report(plan, seconds);
+    report.cpu = Some(meter.used());
+    report.unsent = plan.rate_per_s.map(|_| driven.unsent);
     report.parts = parts
         .map(|(name, latencies)| rated(name, latencies, seconds))
         .collect();
@@ -299,6 +311,11 @@ fn report(plan: &Plan, seconds: f64) -> Report {
         ("in flight", plan.in_flight.to_string()),
         ("size", material.size_bytes.to_string()),
         ("keys", material.keys.to_string()),
+        (
+            "rate",
+            plan.rate_per_s
+                .map_or("as answers come".to_owned(), |rate| rate.to_string()),
+        ),
     ];
     Report {
         settings,

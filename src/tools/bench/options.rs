@@ -45,6 +45,10 @@ pub struct Plan {
     pub span: Span,
     /// Seconds before the measurement, under the same load.
     pub warmup_s: f64,
+    /// Operations per second, of all connections together, that are begun whether or not the servers keep up.
+    pub rate_per_s: Option<u64>,
+    /// Whether a connection that is lost is made anew, to the next server.
+    pub reconnects: bool,
     /// The session timeout asked for.
     pub timeout_ms: i32,
     /// The width of the windows of the series.
@@ -93,6 +97,8 @@ pub fn parse(arguments: &[String]) -> Result<Asked, String> {
         material,
         span: span(&matches, mode)?,
         warmup_s: seconds(&matches, "warmup", 0.0)?,
+        rate_per_s: rate(&matches)?,
+        reconnects: matches.opt_present("reconnect"),
         timeout_ms: number(&matches, "timeout", 30_000, 1..=i32::MAX as u64)? as i32,
         window_ms: number(&matches, "window", 1_000, 1..=3_600_000)?,
         skip_setup: matches.opt_present("no-setup"),
@@ -140,6 +146,14 @@ fn options() -> Options {
             "N",
         )
         .optopt("w", "warmup", "seconds of load before the measurement (0)", "S")
+        .optopt(
+            "r",
+            "rate",
+            "begin so many operations per second, however slow the answers are; latency counts from the moment \
+             at which each was due",
+            "N",
+        )
+        .optflag("", "reconnect", "go to the next server when a connection is lost")
         .optopt("", "window", "width of a window of the series in ms (1000)", "MS")
         .optopt("", "timeout", "session timeout in ms (30000)", "MS")
         .optflag(
@@ -212,6 +226,13 @@ fn seconds(matches: &Matches, name: &str, default: f64) -> Result<f64, String> {
     }
 }
 
+fn rate(matches: &Matches) -> Result<Option<u64>, String> {
+    let is_given = matches.opt_present("rate");
+    is_given
+        .then(|| number(matches, "rate", 1, 1..=HIGHEST_RATE_PER_S))
+        .transpose()
+}
+
 fn number(
     matches: &Matches,
     name: &str,
@@ -233,6 +254,7 @@ fn number(
 
 const MOST_KEYS: u64 = 9_999_999_999;
 const LARGEST_BYTES: u64 = 64 * 1024 * 1024;
+const HIGHEST_RATE_PER_S: u64 = 100_000_000;
 const LONGEST_S: f64 = 1e6;
 
 #[cfg(test)]
@@ -278,6 +300,13 @@ mod tests {
             (Operation::Set, 1024)
         );
         assert_eq!((plan.span, plan.json), (Span::Count(5), true));
+        assert_eq!((plan.rate_per_s, plan.reconnects), (None, false));
+    }
+
+    #[test]
+    fn a_rate_and_new_connections_are_taken() {
+        let plan = plan("--rate 5000 --reconnect").expect("a plan");
+        assert_eq!((plan.rate_per_s, plan.reconnects), (Some(5_000), true));
     }
 
     #[test]
@@ -287,6 +316,7 @@ mod tests {
             ("--mode x", "--mode x: must be load,"),
             ("--read-percent 101", "--read-percent 101: must be from 0 to 100"),
             ("--connections 0", "--connections 0: must be from 1"),
+            ("--rate 0", "--rate 0: must be from 1"),
             ("--seconds -1", "--seconds -1: must be from 0"),
             ("--keys many", "--keys: "),
             ("--servers nowhere", "--servers nowhere: "),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::cpu::Used;
 use super::histogram::Histogram;
 use super::tally::Window;
 
@@ -21,6 +22,10 @@ pub struct Report {
     pub window_ms: u64,
     /// What went wrong, and how often.
     pub errors: BTreeMap<String, u64>,
+    /// Processor time, from the first request to the last answer.
+    pub cpu: Option<Used>,
+    /// With a rate: how many operations were due and could not even be sent.
+    pub unsent: Option<u64>,
 }
 
 /// One kind of operation.
@@ -42,6 +47,20 @@ impl Report {
             line(&mut out, format_args!("{name:<12} {value}"));
         }
         line(&mut out, format_args!("{:<12} {:.3}", "seconds", self.seconds));
+        if let Some(Used {
+            own_cores,
+            servers_cores,
+        }) = self.cpu
+        {
+            let servers = servers_cores.map_or("not seen".to_owned(), |cores| format!("{cores:.2} cores"));
+            line(
+                &mut out,
+                format_args!("{:<12} this {own_cores:.2} cores, servers {servers}", "cpu"),
+            );
+        }
+        if let Some(unsent) = self.unsent {
+            line(&mut out, format_args!("{:<12} {unsent}", "due, unsent"));
+        }
         let names = ["", "count", "per s", "mean us"];
         let header = names
             .iter()
@@ -94,15 +113,27 @@ impl Report {
             .iter()
             .map(|(what, count)| format!("{}:{count}", quoted(what)));
         format!(
-            "{{\"settings\":{{{}}},\"seconds\":{:.6},\"parts\":{{{}}},\"window_ms\":{},\"windows\":[{}],\"errors\":{{{}}}}}",
+            "{{\"settings\":{{{}}},\"seconds\":{:.6},\"parts\":{{{}}},\"window_ms\":{},\"windows\":[{}],\"errors\":{{{}}},\"cpu\":{},\"unsent\":{}}}",
             joined(settings),
             self.seconds,
             joined(parts),
             self.window_ms,
             joined(windows),
             joined(errors),
+            self.cpu.map_or("null".to_owned(), cpu_to_json),
+            self.unsent.map_or("null".to_owned(), |count| count.to_string()),
         )
     }
+}
+
+fn cpu_to_json(used: Used) -> String {
+    let servers = used
+        .servers_cores
+        .map_or("null".to_owned(), |cores| format!("{cores:.3}"));
+    format!(
+        "{{\"own_cores\":{:.3},\"servers_cores\":{servers}}}",
+        used.own_cores
+    )
 }
 
 impl Part {
@@ -197,6 +228,11 @@ mod tests {
             }],
             window_ms: 500,
             errors: BTreeMap::from([("lost".to_owned(), 3)]),
+            cpu: Some(Used {
+                own_cores: 0.25,
+                servers_cores: Some(1.5),
+            }),
+            unsent: Some(7),
         }
     }
 
@@ -207,7 +243,8 @@ mod tests {
             "{\"settings\":{\"op\":\"get \\\"x\\\"\"},\"seconds\":2.000000,\"parts\":{\"reads\":{\"count\":100,\
              \"per_s\":50.0,\"mean_us\":50.5,\"p50_us\":50.1,\"p90_us\":90.1,\"p99_us\":99.3,\"p999_us\":100.0,\
              \"max_us\":100.0}},\"window_ms\":500,\"windows\":[{\"operations\":100,\"p99_us\":99.0,\
-             \"max_us\":100.0}],\"errors\":{\"lost\":3}}"
+             \"max_us\":100.0}],\"errors\":{\"lost\":3},\"cpu\":{\"own_cores\":0.250,\"servers_cores\":1.500},\
+             \"unsent\":7}"
         );
     }
 
@@ -217,6 +254,8 @@ mod tests {
         for part in [
             "op           get",
             "seconds      2.000",
+            "cpu          this 0.25 cores, servers 1.50 cores",
+            "due, unsent  7",
             "p99.9 us",
             "reads         100",
             "at    0.000 s       100",
