@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import sys
 import time
@@ -11,6 +12,8 @@ import peers  # noqa: E402
 import wire  # noqa: E402, F401  (for the modules beside this one)
 
 OURS, THEIRS = "oxkeeper", "java"
+JAVA_HEAP = "-Xmx4g"
+CONFIGURATION = ["tickTime=2000", "initLimit=10", "syncLimit=5"]
 JAVA_MAIN = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
 
 
@@ -20,12 +23,12 @@ class Node:
     def __init__(self, kind, number, directory, lines):
         self.kind, self.number = kind, number
         self.port = peers.free_port()
-        self.data = data = directory / f"{kind}-{number}"
-        data.mkdir()
-        (data / "myid").write_text(str(number))
+        self.data = directory / f"{kind}-{number}"
+        self.data.mkdir()
+        (self.data / "myid").write_text(str(number))
         self.config = directory / f"{kind}-{number}.cfg"
         self.config.write_text(
-            "\n".join([f"dataDir={data}", f"clientPort={self.port}", "maxClientCnxns=0"] + lines) + "\n"
+            "\n".join([f"dataDir={self.data}", f"clientPort={self.port}", "maxClientCnxns=0"] + lines) + "\n"
         )
         self.log = directory / f"{kind}-{number}.log"
         self.process = None
@@ -36,7 +39,7 @@ class Node:
         else:
             peers.remove_empty_logs(self.data)
             # The JVM as an operator has it: no flags but for the heap of a million nodes.
-            command = ["java", "-Xmx4g", "-Dzookeeper.jmx.log4j.disable=true",
+            command = ["java", JAVA_HEAP, "-Dzookeeper.jmx.log4j.disable=true",
                        f"-Dlog4j.configuration=file:{peers._quiet_log4j()}",
                        "-cp", peers.java_class_path(), JAVA_MAIN, str(self.config)]
         environment = dict(os.environ, RUST_LOG="warn")
@@ -56,23 +59,23 @@ class Node:
             return None
         return text.split("Mode: ")[1].split()[0] if "Mode: " in text else None
 
-    def resident_mib(self):
-        for line in pathlib.Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-        return 0.0
+    def is_dead(self):
+        return self.process is None or self.process.poll() is not None
 
-    def cpu_s(self):
-        fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    def resident_bytes(self):
+        # What stands in `status` is brought up to date now and then; this is counted when it is asked for.
+        for line in pathlib.Path(f"/proc/{self.process.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Rss:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"no resident memory of {self.process.pid}")
 
 
 class Ensemble:
     """One server alone, or several that vote."""
 
     def __init__(self, kind, count, directory):
-        self.kind = kind
-        lines = ["tickTime=2000", "initLimit=10", "syncLimit=5"]
+        self.kind, self.directory = kind, directory
+        lines = list(CONFIGURATION)
         if count > 1:
             lines += [
                 f"server.{number}=127.0.0.1:{peers.free_port()}:{peers.free_port()}"
@@ -99,9 +102,20 @@ class Ensemble:
     def address(self):
         return ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
 
+    def heal(self):
+        """Starts what has died, so that the next measurement finds all servers."""
+        for node in self.nodes:
+            if node.is_dead():
+                node.start()
+        self.wait_serving()
+
     def stop(self):
         for node in self.nodes:
             node.kill()
+
+    def remove(self):
+        for node in self.nodes:
+            shutil.rmtree(node.data, ignore_errors=True)
 
 
 class Running:
@@ -109,6 +123,12 @@ class Running:
 
     def __init__(self, kind, address):
         self.kind, self.address, self.nodes = kind, address, []
+
+    def heal(self):
+        """Whoever runs it does that."""
+
+    def stop(self):
+        """The same."""
 
 
 def until(condition, seconds, what, step_s=0.002):

@@ -10,7 +10,7 @@ import struct
 OPEN_ACL = [(31, "world", "anyone")]
 READ_ACL = [(1, "world", "anyone")]
 EPHEMERAL, SEQUENTIAL = 1, 2
-NOTIFICATION_XID, PING_XID, AUTH_XID = -1, -2, -4
+NOTIFICATION_XID, PING_XID, AUTH_XID, SET_WATCHES_XID = -1, -2, -4, -8
 
 Stat = collections.namedtuple(
     "Stat",
@@ -105,6 +105,12 @@ class Client:
         body = _integer(0) + _string(scheme) + _buffer(credentials)
         self._send(struct.pack(">ii", AUTH_XID, 100) + body)
         self._reply(AUTH_XID, "auth")
+
+    def set_watches(self, relative_zxid, data=(), exist=(), children=()):
+        """As a client does that has come to another server: what has changed since fires at once."""
+        lists = (_integer(len(paths)) + b"".join(map(_string, paths)) for paths in (data, exist, children))
+        self._send(struct.pack(">iiq", SET_WATCHES_XID, 101, relative_zxid) + b"".join(lists))
+        self._reply(SET_WATCHES_XID, "setWatches")
 
     def multi(self, *operations):
         """Each operation is ("create"|"delete"|"set"|"check", arguments...).
