@@ -4,7 +4,7 @@
 #   make-deb.sh [DIRECTORY]        (default: the working directory)
 #
 # OXKEEPER_BIN names the program (default: ../target/release/oxkeeper). It needs dpkg-deb, and prints the package's
-# path. It is compressed by gzip, which takes seconds where xz takes minutes.
+# path. DEBFULLNAME and DEBEMAIL say who answers for it. It is compressed by gzip, which takes seconds where xz takes minutes.
 set -euo pipefail
 
 HERE="$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)"
@@ -42,7 +42,10 @@ install -d "$root/usr/share/man/man1" "$root/usr/share/bash-completion/completio
 "$PROGRAM" completion zsh >"$root/usr/share/zsh/vendor-completions/_oxkeeper"
 "$PROGRAM" completion fish >"$root/usr/share/fish/vendor_completions.d/oxkeeper.fish"
 install -d "$root/DEBIAN"
-sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" "$CONF/debian/control" >"$root/DEBIAN/control"
+# Whoever builds a package answers for it; Debian's tools know them by these two names.
+maintainer="${DEBFULLNAME:-a local build} <${DEBEMAIL:-root@localhost}>"
+maintainer="$(printf '%s' "$maintainer" | sed -e 's/[&|\\]/\\&/g')"
+sed -e "s/@VERSION@/$version/" -e "s|@MAINTAINER@|$maintainer|" -e "s/@ARCHITECTURE@/$architecture/" "$CONF/debian/control" >"$root/DEBIAN/control"
 echo /etc/zookeeper/zoo.cfg >"$root/DEBIAN/conffiles"
 install -m 755 "$CONF/debian/postinst" "$CONF/debian/prerm" "$root/DEBIAN/"
 

@@ -40,12 +40,14 @@ _oxkeeper() {
     esac
     case \"$command:$current\" in
     :* | *:-*) mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$current\") ;;
-    completion:*) mapfile -t COMPREPLY < <(compgen -W \"bash zsh fish\" -- \"$current\") ;;
+    completion:*) mapfile -t COMPREPLY < <(compgen -W \"SHELLS\" -- \"$current\") ;;
     *) COMPREPLY=() ;;
     esac
 }
 complete -o default -F _oxkeeper oxkeeper
-",
+"
+        .replace("SHELLS", SHELLS)
+        .as_str(),
     );
     out
 }
@@ -57,7 +59,8 @@ fn zsh(helps: &[Help]) -> String {
     }
     out.push_str("    )\n    if (( CURRENT == 2 )); then\n        _describe command commands\n        return\n    fi\n");
     out.push_str("    case \"$words[2]\" in\n");
-    for help in helps {
+    let _ = writeln!(out, "    completion) compadd -- {SHELLS}; return ;;");
+    for help in helps.iter().filter(|help| help.name != "completion") {
         let options: Vec<String> = words(help).iter().map(|word| format!("'{word}'")).collect();
         let _ = writeln!(out, "    {}) compadd -- {} ;;", help.name, options.join(" "));
     }
@@ -67,6 +70,8 @@ fn zsh(helps: &[Help]) -> String {
 
 fn fish(helps: &[Help]) -> String {
     let mut out = String::from("# fish completion for oxkeeper\n");
+    let seen = "__fish_seen_subcommand_from completion";
+    let _ = writeln!(out, "complete -c oxkeeper -n '{seen}' -f -a '{SHELLS}'");
     for help in helps {
         let _ = writeln!(
             out,
@@ -87,6 +92,9 @@ fn fish(helps: &[Help]) -> String {
     }
     out
 }
+
+/// Those that there are completions for.
+const SHELLS: &str = "bash zsh fish";
 
 fn names(helps: &[Help]) -> String {
     let names: Vec<&str> = helps.iter().map(|help| help.name.as_str()).collect();
@@ -156,6 +164,7 @@ mod tests {
         let helps = super::super::helps();
         for shell in ["bash", "zsh", "fish"] {
             let script = script(shell, &helps).expect(shell);
+            assert!(script.contains(SHELLS), "{shell}: behind `completion`");
             for help in &helps {
                 assert!(script.contains(&help.name), "{shell} {}", help.name);
             }

@@ -5,6 +5,7 @@ mod better;
 #[path = "../checkers/mod.rs"]
 mod checkers;
 mod differential;
+mod documents;
 mod durability;
 mod ensemble;
 mod ensemble_script;

@@ -38,6 +38,8 @@ fn the_debian_package_has_all_parts_and_they_find_each_other() {
     make.arg(repository().join("scripts/make-deb.sh"))
         .arg(&out)
         .current_dir("/");
+    make.env("DEBFULLNAME", "Ann & Co")
+        .env("DEBEMAIL", "ann@example.org");
     let package = said(make.env("OXKEEPER_BIN", env!("CARGO_BIN_EXE_oxkeeper")));
     let package = PathBuf::from(package.trim_end());
     assert!(
@@ -52,7 +54,7 @@ fn the_debian_package_has_all_parts_and_they_find_each_other() {
         "{fields}"
     );
     assert!(
-        !fields.contains('@') || fields.matches('@').count() == 1,
+        fields.contains("\nMaintainer: Ann & Co <ann@example.org>\n") && fields.matches('@').count() == 1,
         "nothing is left to fill in: {fields}"
     );
     let contents = said(Command::new("dpkg-deb").arg("--contents").arg(&package));
