@@ -5,6 +5,7 @@
 #   scripts/simulate.sh --minutes 60    as many seeds as an hour has time for
 #   scripts/simulate.sh --seeds 1000    so many; --from 5000 begins elsewhere
 #   scripts/simulate.sh --seed 42       one again, line by line
+#   scripts/simulate.sh --failures 20   goes on until so many have failed, not only one
 #   scripts/simulate.sh --sweep         a crash at every point of a synchronisation, none left out
 #   scripts/simulate.sh --mutations     proves that the checkers notice faults that are built in on purpose
 #
@@ -19,6 +20,7 @@ while [ $# -gt 0 ]; do
         --minutes) export OXKEEPER_SIM_MINUTES=${2:?}; shift ;;
         --seeds) export OXKEEPER_SIM_SEEDS=${2:?}; unset OXKEEPER_SIM_MINUTES; shift ;;
         --seed) export OXKEEPER_SIM_SEED=${2:?}; shift ;;
+        --failures) export OXKEEPER_SIM_FAILURES=${2:?}; shift ;;
         --from) export OXKEEPER_SIM_FROM=${2:?}; shift ;;
         --sweep) export OXKEEPER_SIM_SWEEP=1; tests=a_crash_anywhere ;;
         --mutations)
@@ -26,7 +28,7 @@ while [ $# -gt 0 ]; do
             export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}/seeded-faults"
             tests=every_seeded_fault features=(--features seeded-faults)
             ;;
-        *) sed -n '2,12s/^# \?//p' "$0" >&2; exit 2 ;;
+        *) sed -n '2,13s/^# \?//p' "$0" >&2; exit 2 ;;
     esac
     shift
 done

@@ -4,7 +4,7 @@
 //! collects which sessions were heard, tells the leader with each ping, and asks the leader whether a session
 //! that a client renews is alive. (LearnerSessionTracker)
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use subtle::ConstantTimeEq;
@@ -26,6 +26,8 @@ struct Inner {
     tracker: SessionTracker,
     learner: Option<LearnerSessions>,
     next_id: i64,
+    /// Ids from `next_id` on that are in use: somebody has set the clock back.
+    taken: BTreeSet<i64>,
 }
 
 /// What a learner knows of sessions.
@@ -63,7 +65,8 @@ impl Sessions {
     ///
     /// `server_byte` is the upper byte of the ids that are made here (standalone: 1, as in Java).
     /// Ids derive from the wall clock, not from the time since the machine's start as in 3.4.14: there, the
-    /// ids of a server repeat after a reboot. They also begin above the largest known id of this server.
+    /// ids of a server repeat after a reboot. If the clock was set back, they pass over those in use. (They do
+    /// not go on behind these: there are ids of sessions that are over, of which a client that slept may still tell.)
     pub fn new(
         server_byte: u8,
         tick_ms: i64,
@@ -71,11 +74,12 @@ impl Sessions {
         now: Now,
     ) -> Sessions {
         let mut tracker = SessionTracker::new(tick_ms, now.elapsed_ms);
-        let mut next_id = first_session_id(server_byte, now.wall_ms);
+        let next_id = first_session_id(server_byte, now.wall_ms);
+        let mut taken = BTreeSet::new();
         for (id, timeout_ms) in known {
             tracker.add(id, timeout_ms, now.elapsed_ms);
-            if (id.0 >> 56) as u8 == server_byte {
-                next_id = next_id.max(id.0.saturating_add(1));
+            if id.0 >= next_id && (id.0 >> 56) as u8 == server_byte {
+                taken.insert(id.0);
             }
         }
         Sessions {
@@ -83,6 +87,7 @@ impl Sessions {
                 tracker,
                 learner: None,
                 next_id,
+                taken,
             }),
         }
     }
@@ -141,8 +146,7 @@ impl Sessions {
     /// Begins a session with an id that was never used.
     pub fn create(&self, timeout_ms: i32, now_ms: i64) -> SessionId {
         let mut inner = self.lock();
-        let id = SessionId(inner.next_id);
-        inner.next_id += 1;
+        let id = inner.next_id();
         inner.add(id, timeout_ms, now_ms);
         id
     }
@@ -220,6 +224,16 @@ impl Sessions {
 }
 
 impl Inner {
+    fn next_id(&mut self) -> SessionId {
+        loop {
+            let id = self.next_id;
+            self.next_id += 1;
+            if !self.taken.remove(&id) {
+                return SessionId(id);
+            }
+        }
+    }
+
     fn add(&mut self, id: SessionId, timeout_ms: i32, now_ms: i64) {
         match &mut self.learner {
             Some(learner) => drop(learner.touched.insert(id, timeout_ms)),
@@ -285,13 +299,21 @@ mod tests {
     }
 
     #[test]
-    fn ids_carry_the_server_and_never_repeat_a_living_one() {
+    fn ids_carry_the_server_and_rise() {
         let fresh = Sessions::new(1, 2_000, [], NOW);
         let first = fresh.create(4_000, 5_000);
         assert_eq!(first.0 >> 56, 1);
         assert_eq!(fresh.create(4_000, 5_000).0, first.0 + 1);
-        let restarted = Sessions::new(1, 2_000, [(SessionId(first.0 + 500), 4_000)], NOW);
-        assert_eq!(restarted.create(4_000, 5_000).0, first.0 + 501);
+    }
+
+    #[test]
+    fn ids_of_a_clock_that_was_set_back_are_neither_in_use_nor_those_of_sessions_that_are_over() {
+        let first = Sessions::new(1, 2_000, [], NOW).create(4_000, 5_000);
+        let later = |by| (SessionId(first.0 + by), 4_000);
+        let restarted = Sessions::new(1, 2_000, [later(1), later(500)], NOW);
+        let made = [(); 3].map(|()| restarted.create(4_000, 5_000).0 - first.0);
+        // The 501st may have been the one that was made last and closed.
+        assert_eq!(made, [0, 2, 3]);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 mod inode;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -53,8 +53,15 @@ impl MemDisk {
 
     /// Another disk in the same state: many runs can begin with one history.
     pub fn fork(&self) -> MemDisk {
+        let mut state = self.lock().clone();
+        // Whoever has a file open has it open on the first disk.
+        state
+            .files
+            .values_mut()
+            .for_each(|file| file.users = Arc::default());
+        state.forget_unused();
         MemDisk {
-            state: Arc::new(Mutex::new(self.lock().clone())),
+            state: Arc::new(Mutex::new(state)),
         }
     }
 
@@ -105,6 +112,7 @@ impl MemDisk {
         state.generation += 1;
         state.power_off = false;
         state.faults.clear();
+        state.forget_unused();
     }
 
     /// The process dies, the machine goes on: open files are closed, and what was not synced stays so, to be lost
@@ -141,10 +149,13 @@ impl MemDisk {
     }
 
     fn handle(&self, number: u64, writable: bool) -> Box<dyn DiskFile> {
-        let generation = self.lock().generation;
+        let state = self.lock();
+        let generation = state.generation;
+        let user = state.files.get(&number).map(|file| Arc::clone(&file.users));
         Box::new(MemFile {
             disk: self.clone(),
             number,
+            _user: user,
             generation,
             writable,
             position: 0,
@@ -245,8 +256,12 @@ impl Disk for MemDisk {
         let (synced, rest) = unsynced.into_iter().partition(|change| change.is_in(dir));
         state.unsynced = rest;
         let synced: Vec<NameChange> = synced;
+        let removes = synced.iter().any(|change| !matches!(change, NameChange::Put(..)));
         for change in synced {
             change.apply(&mut state.safe_names);
+        }
+        if removes {
+            state.forget_unused();
         }
         Ok(())
     }
@@ -302,6 +317,22 @@ impl State {
                 Ok(Outcome::PowerOff)
             }
         }
+    }
+
+    /// Files that nobody can find or has open give their bytes back.
+    fn forget_unused(&mut self) {
+        let mut named: BTreeSet<u64> = BTreeSet::new();
+        let changed = self.unsynced.iter().filter_map(|change| match change {
+            NameChange::Put(_, entry) | NameChange::Move(_, _, entry) => Some(*entry),
+            NameChange::Remove(_) => None,
+        });
+        let known = self.names.values().chain(self.safe_names.values()).copied();
+        named.extend(known.chain(changed).filter_map(|entry| match entry {
+            Entry::File(number) => Some(number),
+            Entry::Dir => None,
+        }));
+        self.files
+            .retain(|number, file| named.contains(number) || Arc::strong_count(&file.users) > 1);
     }
 
     fn file(&self, path: &Path) -> io::Result<u64> {
@@ -400,6 +431,9 @@ impl NameChange {
 struct MemFile {
     disk: MemDisk,
     number: u64,
+    /// Counts as long as it lives: the file is in use.
+    #[allow(dead_code)] // It is there to be counted.
+    _user: Option<Arc<()>>,
     generation: u64,
     writable: bool,
     position: u64,

@@ -78,6 +78,16 @@ pub enum StorageError {
         /// The newest snapshot.
         newest: PathBuf,
     },
+    /// A snapshot cannot be read, and the logs do not lead to it.
+    #[error(
+        "{path} is no valid snapshot, and the logs without it are no history: it is a tree that a leader sent. \
+         Nothing was changed. Bring the file back; or move the version-2 directories of dataDir and dataLogDir \
+         away and start the server while the others are up: it takes all from the leader"
+    )]
+    SnapshotNeeded {
+        /// The snapshot.
+        path: PathBuf,
+    },
     /// A snapshot was to be written while the tree was replaced.
     #[error("the tree was replaced while its snapshot {0} was written; it was given up")]
     Replaced(PathBuf),

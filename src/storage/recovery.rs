@@ -110,7 +110,7 @@ pub fn truncate(
     let reached = |reached| StorageError::Unreachable { to, reached };
     let mut recovered = load(disk, dirs, options, to).map_err(|error| match error {
         // All that is here is later: no damage, and the leader has the rest.
-        StorageError::NoValidSnapshot { .. } => reached(Zxid(0)),
+        StorageError::NoValidSnapshot { .. } | StorageError::SnapshotNeeded { .. } => reached(Zxid(0)),
         error => error,
     })?;
     if recovered.last_zxid != to {
@@ -173,17 +173,23 @@ pub fn load(
     options: &RecoveryOptions,
     limit: Zxid,
 ) -> Result<Recovered, StorageError> {
-    let mut recovered = begin(disk, dirs, options, limit)?;
+    let (mut recovered, mut passed_over) = begin(disk, dirs, options, limit)?;
     let mut reader =
         LogReader::open(disk, dirs, recovered.last_zxid)?.with_first_counter(options.first_counter);
     while let Some(txn) = reader.next_txn()? {
         if txn.zxid() > limit {
             break;
         }
+        passed_over.retain(|snapshot| snapshot.zxid != txn.zxid());
         let change = txn.txn().map_err(|malformed| reader.malformed(malformed))?;
         recovered.tree.apply(txn.header(), &change, None);
         recovered.committed.push(Arc::new(txn));
         recovered.replayed += 1;
+    }
+    // A tree that a leader sent stands for transactions that never came here, and for others that did and were
+    // given up: the logs around it are no history without it.
+    if let Some(snapshot) = passed_over.pop() {
+        return Err(StorageError::SnapshotNeeded { path: snapshot.path });
     }
     recovered.torn_ends = reader.torn_ends().to_vec();
     recovered.last_zxid = reader.last_before(limit);
@@ -191,13 +197,14 @@ pub fn load(
     Ok(recovered)
 }
 
-/// The newest valid snapshot that does not exceed `limit`, or a fresh tree if there never was one.
+/// The newest valid snapshot that does not exceed `limit`, or a fresh tree if there never was one; and those that
+/// are newer and not valid. Of a snapshot that was taken here the log has the last transaction.
 fn begin(
     disk: &dyn Disk,
     dirs: &Dirs,
     options: &RecoveryOptions,
     limit: Zxid,
-) -> Result<Recovered, StorageError> {
+) -> Result<(Recovered, Vec<DataFile>), StorageError> {
     let mut recovered = Recovered {
         tree: DataTree::new(),
         last_zxid: Zxid(0),
@@ -210,23 +217,28 @@ fn begin(
     let mut snapshots = dirs.snapshots(disk)?;
     let newest = snapshots.last().cloned();
     snapshots.retain(|snapshot| snapshot.zxid <= limit);
-    for snapshot in snapshots.iter().rev() {
+    let mut passed_over = Vec::new();
+    for snapshot in snapshots.into_iter().rev() {
         info!("Reading snapshot {}", snapshot.path.display());
         match read_snapshot(disk, &snapshot.path) {
             Ok(tree) => {
                 recovered.tree = tree;
                 recovered.tree.set_last_zxid(snapshot.zxid);
                 recovered.last_zxid = snapshot.zxid;
-                recovered.snapshot = Some(snapshot.path.clone());
-                return Ok(recovered);
+                recovered.snapshot = Some(snapshot.path);
+                return Ok((recovered, passed_over));
             }
             Err(why) => warn!("problem reading snap file {}: {why}", snapshot.path.display()),
+        }
+        // One that was taken before any transaction is no loss.
+        if snapshot.zxid != Zxid(0) {
+            passed_over.push(snapshot);
         }
     }
     if let Some(newest) = newest {
         must_tell_the_beginning(disk, dirs, options, newest)?;
     }
-    Ok(recovered)
+    Ok((recovered, passed_over))
 }
 
 /// There were snapshots, and none is of use. The logs alone will do if they begin with the first transaction

@@ -140,6 +140,38 @@ fn snapshots_of_which_none_is_valid_are_refused_unless_the_logs_tell_all() {
     same(&found(&disk, &dirs).tree, &tree(1..=6));
 }
 
+/// What the log had when a leader sent its tree instead was given up, and what the tree stands for never came: without
+/// it the log would tell of both wrongly. (Found by the simulator: 0x100000004 was decided by nobody.)
+#[test]
+fn a_tree_from_a_leader_cannot_be_passed_over() {
+    let (disk, dirs) = empty();
+    write(&disk, &dirs, 0x1_0000_0001..=0x1_0000_0002);
+    snapshot(&disk, &dirs, &tree(0x1_0000_0001..=0x1_0000_0002));
+    write(&disk, &dirs, 0x1_0000_0003..=0x1_0000_0004);
+    for sent in [0x2_0000_0000, 0x2_0000_0007] {
+        let mut whole = tree(0x1_0000_0001..=0x1_0000_0003);
+        whole.set_last_zxid(Zxid(sent));
+        snapshot(&disk, &dirs, &whole);
+        assert_eq!(found(&disk, &dirs).last_zxid, Zxid(sent));
+        let path = dirs.snapshot_file(Zxid(sent));
+        let bytes = disk.contents(&path).expect("a snapshot");
+        disk.put(&path, &bytes[..bytes.len() - 9]);
+        let error = refused(&disk, &dirs);
+        assert!(
+            matches!(&error, StorageError::SnapshotNeeded { path: named } if *named == path),
+            "{error}"
+        );
+        write(&disk, &dirs, [0x3_0000_0001]);
+        assert!(matches!(
+            refused(&disk, &dirs),
+            StorageError::SnapshotNeeded { .. }
+        ));
+        disk.remove(&dirs.log_file(Zxid(0x3_0000_0001))).expect("removed");
+        disk.remove(&path).expect("removed");
+    }
+    assert_eq!(found(&disk, &dirs).last_zxid, Zxid(0x1_0000_0004));
+}
+
 #[test]
 fn a_torn_end_is_cut_off_once_and_the_next_start_sees_nothing_of_it() {
     let (disk, dirs) = empty();

@@ -26,6 +26,7 @@ enum Deed {
     Mend(Vec<(Host, Host)>),
     Empty(Host),
     Thaw(Host),
+    Purge,
 }
 
 impl Hand {
@@ -40,6 +41,7 @@ impl Hand {
         for (at_ms, fault) in &plan.faults {
             hand.at(at_ms * 1_000, Deed::Fault(*fault));
         }
+        hand.at(PURGED_EACH_US, Deed::Purge);
         hand
     }
 
@@ -145,6 +147,11 @@ impl Hand {
             }
             Deed::Empty(sid) => world.server(sid).disk.set_capacity(None),
             Deed::Thaw(sid) => world.server(sid).thaw(),
+            Deed::Purge => {
+                world.servers.iter().for_each(|server| server.purge());
+                let at_us = world.time.us() + PURGED_EACH_US;
+                self.at(at_us, Deed::Purge);
+            }
         }
     }
 
@@ -227,3 +234,6 @@ fn pairs(a: Host, b: Host, ways: Ways) -> Vec<(Host, Host)> {
         Ways::Back => vec![(b, a)],
     }
 }
+
+/// How often old files are removed.
+const PURGED_EACH_US: u64 = 1_700_000;

@@ -237,8 +237,18 @@ impl Net {
             }
         }
         inner.down.insert(host);
+        // Its calls end with it: the next process there knows nothing of them.
+        let is_its = |event: &Event| match event {
+            Event::Call { from, .. } => *from == host,
+            Event::Fail(from, ..) | Event::Alarm(from, _) => *from == host,
+            _ => false,
+        };
+        let queue = std::mem::take(&mut inner.queue);
+        let (own, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            queue.into_iter().partition(|(_, event)| is_its(event));
+        inner.queue = others;
         drop(inner);
-        drop((deaf, gone));
+        drop((deaf, gone, own));
     }
 
     /// A machine is back.
@@ -288,6 +298,22 @@ impl Net {
             let after_us = inner.travel() * 3;
             inner.post_in(after_us, Event::Down(end, Down::Reset));
         }
+    }
+
+    /// Nothing happens any more: whoever is at an end, waits or is on the way is dropped. They know the network, so
+    /// it would live for ever.
+    pub fn end(&self) {
+        let mut inner = self.lock();
+        let waiting = (
+            std::mem::take(&mut inner.queue),
+            std::mem::take(&mut inner.listeners),
+        );
+        let conns = std::mem::take(&mut inner.conns);
+        drop(inner);
+        drop((waiting, conns));
+        // What was dropped may have closed its ends.
+        let late = std::mem::take(&mut self.lock().queue);
+        drop(late);
     }
 
     /// When something happens next.

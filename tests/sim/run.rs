@@ -50,7 +50,7 @@ pub fn run_plan(seed: u64, shape: Shape, plan: Plan, span_ms: u64, loud: bool) -
     if !world.trace.has_failed() {
         check_history(&world);
     }
-    Outcome {
+    let mut outcome = Outcome {
         seed,
         shape,
         plan,
@@ -60,8 +60,15 @@ pub fn run_plan(seed: u64, shape: Shape, plan: Plan, span_ms: u64, loud: bool) -
         steps: world.trace.steps(),
         virtual_ms: world.time.ms(),
         decided: world.checkers.decided(),
-        packets: world.kinds,
+        packets: std::mem::take(&mut world.kinds),
+    };
+    let time = world.time.clone();
+    drop(world);
+    if time.knowers() > 1 {
+        let story = format!("nothing is left of a world: {} clocks are", time.knowers() - 1);
+        outcome.failures.push(story);
     }
+    outcome
 }
 
 /// Lets the world go on until a time, or until something is so; tells whether it was.

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use oxkeeper::config::{Config, SystemProperties};
+use oxkeeper::config::Config;
 use oxkeeper::net::quorum_port::QuorumPortRules;
 use oxkeeper::net::{ElectionConfig, PortConfig, Serves};
 use oxkeeper::quorum::peer_link::QuorumPort;
@@ -13,7 +13,7 @@ use oxkeeper::runtime::{Address, Clock, Crash, Disk, Halt, MemDisk};
 use oxkeeper::sasl::{Nonces, SECRET_BYTES};
 use oxkeeper::server::host::{BoundClients, BoundElection, Host as Machine};
 use oxkeeper::server::{replicated, standalone};
-use oxkeeper::storage::Database;
+use oxkeeper::storage::{Database, Dirs, purge};
 
 use super::disk::SimDisk;
 use super::door::SimClients;
@@ -108,7 +108,7 @@ impl SimServer {
     ) -> SimServer {
         let zoo_cfg = shape.zoo_cfg(sid);
         let my_id = |_: &Path| Ok(sid.to_string().into_bytes());
-        let system = SystemProperties::default();
+        let system = shape.system_properties();
         let config = Config::parse(Path::new("/zoo.cfg"), zoo_cfg.as_bytes(), system, my_id);
         SimServer {
             sid,
@@ -187,9 +187,11 @@ impl SimServer {
             process.sched.kill();
             drop(process);
         }
-        let spare = self.disk.fork();
-        spare.crash(Crash::LoseUnsynced);
-        self.spare = matches!(crash, Crash::Mixed(_)).then_some(spare);
+        self.spare = matches!(crash, Crash::Mixed(_)).then(|| {
+            let spare = self.disk.fork();
+            spare.crash(Crash::LoseUnsynced);
+            spare
+        });
         self.disk.crash(crash);
     }
 
@@ -216,6 +218,14 @@ impl SimServer {
         }
         net.host_down(self.sid, false);
         self.disk.crash(Crash::KeepAll);
+    }
+
+    /// Old snapshots and logs go, as an operator's cron job has it. What the disk refuses is tried again next time.
+    pub fn purge(&self) {
+        let dirs = Dirs::of(Path::new(DATA_DIR), Path::new(DATA_DIR));
+        if self.process.is_some() {
+            drop(purge(&self.disk, &dirs, KEPT_SNAPSHOTS));
+        }
     }
 
     /// The process gets no time until it is thawed.
@@ -306,3 +316,7 @@ impl Machine for SimMachine {
         self.committed_limit
     }
 }
+
+/// Where every server has its files.
+pub const DATA_DIR: &str = "/data";
+const KEPT_SNAPSHOTS: usize = 3;

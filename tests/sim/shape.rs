@@ -1,5 +1,7 @@
 //! What kind of world a seed draws: how many servers, which roles, how small the limits.
 
+use oxkeeper::config::{Origin, SystemProperties};
+
 use super::rng::Rng;
 
 /// An ensemble and its configuration.
@@ -17,6 +19,8 @@ pub struct Shape {
     pub prealloc_kib: u64,
     pub committed_limit: usize,
     pub clients: usize,
+    /// The counter with which each epoch begins, if not 0. (zookeeper.testingonly.initialZxid)
+    pub initial_counter: u32,
 }
 
 impl Shape {
@@ -34,6 +38,7 @@ impl Shape {
             prealloc_kib: 4,
             committed_limit: 500,
             clients: 3,
+            initial_counter: 0,
         }
     }
 
@@ -62,6 +67,11 @@ impl Shape {
             prealloc_kib: *rng.pick(&[0, 1, 4]),
             committed_limit: *rng.pick(&[2, 8, 30, 500]),
             clients: rng.between(1, 6) as usize,
+            initial_counter: if voters > 1 && rng.one_in(8) {
+                u32::MAX - rng.between(3, 400) as u32
+            } else {
+                0
+            },
         }
     }
 
@@ -71,6 +81,20 @@ impl Shape {
 
     pub fn is_observer(&self, sid: u64) -> bool {
         sid > self.voters()
+    }
+
+    /// The counter of the first transaction of an epoch.
+    pub fn first_counter(&self) -> u32 {
+        self.initial_counter + 1
+    }
+
+    pub fn system_properties(&self) -> SystemProperties {
+        let mut system = SystemProperties::default();
+        if self.initial_counter > 0 {
+            let counter = self.initial_counter.to_string();
+            system.set("zookeeper.testingonly.initialZxid", counter, Origin::CommandLine);
+        }
+        system
     }
 
     pub fn zoo_cfg(&self, sid: u64) -> String {

@@ -23,6 +23,11 @@ impl Time {
         self.0.fetch_max(us, Relaxed);
     }
 
+    /// How many clocks and others know of this time.
+    pub fn knowers(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
     pub fn pass(&self, us: u64) {
         self.0.fetch_add(us, Relaxed);
     }

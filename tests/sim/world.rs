@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use oxkeeper::runtime::Halt;
+use oxkeeper::runtime::{Crash, Halt};
 
 use super::check::Checkers;
 use super::checkers::History;
@@ -153,5 +153,15 @@ impl World {
             }
             Stepped::Idle(wake_us) => process.idle_until_us = wake_us.unwrap_or(u64::MAX),
         }
+    }
+}
+
+impl Drop for World {
+    /// Stages and what is on the wire know each other: who is not killed lives for ever.
+    fn drop(&mut self) {
+        for server in &mut self.servers {
+            server.kill(Crash::LoseUnsynced);
+        }
+        self.net.end();
     }
 }

@@ -1,6 +1,7 @@
 //! A file's bytes: those that are seen, and those that would survive.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::Crash;
 
@@ -16,6 +17,8 @@ pub(super) struct Inode {
     pub(super) filled: usize,
     /// Whether the length changed since.
     new_length: bool,
+    /// One for each that has the file open, and one.
+    pub(super) users: Arc<()>,
 }
 
 impl Inode {

@@ -112,3 +112,25 @@ fn a_fork_goes_its_own_way() {
     disk.remove(&path("f")).expect("removed");
     assert_eq!(fork.contents(&path("f")).as_deref(), Some(&b"same"[..]));
 }
+
+#[test]
+fn what_nobody_can_find_or_has_open_gives_its_bytes_back() {
+    let disk = disk();
+    disk.put(&path("old"), b"old");
+    disk.put(&path("new"), b"new");
+    disk.put(&path("gone"), b"gone");
+    let count = || disk.lock().files.len();
+    let mut open = disk.open(&path("gone")).expect("open");
+    disk.remove(&path("gone")).expect("removed");
+    disk.rename(&path("new"), &path("old")).expect("renamed");
+    assert_eq!(count(), 3, "a loss of power would bring all of them back");
+    disk.sync_dir(Path::new("/d")).expect("synced");
+    assert_eq!(count(), 2);
+    let mut text = String::new();
+    open.read_to_string(&mut text).expect("it is open");
+    assert_eq!(text, "gone");
+    drop(open);
+    assert_eq!(disk.fork().lock().files.len(), 1);
+    disk.crash(Crash::LoseUnsynced);
+    assert_eq!(count(), 1);
+}

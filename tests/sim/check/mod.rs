@@ -34,7 +34,7 @@ impl Checkers {
     pub fn new(trace: Trace, shape: &Shape) -> Checkers {
         Checkers {
             epochs: epochs::Epochs::default(),
-            sequence: sequence::Sequence::new(shape.committed_limit),
+            sequence: sequence::Sequence::new(shape.committed_limit, shape.first_counter()),
             trees: trees::Trees::default(),
             seen: vec![Seen::default(); shape.servers as usize],
             trace,
@@ -64,9 +64,9 @@ impl Checkers {
             );
             if now.role == Some(ServerState::Leader) {
                 self.epochs.leads(server.sid, now.applied.epoch(), &self.trace);
-                self.sequence.lead(server, &self.trace);
+                self.sequence.lead(server, now.applied.epoch(), &self.trace);
             } else if now.role == Some(ServerState::Standalone) {
-                self.sequence.lead(server, &self.trace);
+                self.sequence.lead(server, now.applied.epoch(), &self.trace);
             } else if now.role.is_some() {
                 self.sequence.learn(server.sid, database, &self.trace);
             }

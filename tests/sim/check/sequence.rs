@@ -1,11 +1,15 @@
 //! One history: what servers apply while they serve are prefixes of one sequence, and whoever leads has all of it.
+//!
+//! A leader's epoch goes on where its own history ended. So the epochs make a tree, and the history of the newest
+//! one, from its root, is the only one that counts. A server may have more on its disk: what it logged, nobody decided,
+//! and a tree that a later leader sent has passed over. It may never lead with that.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use oxkeeper::proto::Zxid;
 use oxkeeper::proto::txn::LoggedTxn;
+use oxkeeper::proto::{Epoch, Zxid};
 use oxkeeper::storage::{Database, Dirs, LogReader};
 
 use super::super::net::Host;
@@ -13,201 +17,195 @@ use super::super::rng::mixed;
 use super::super::server::SimServer;
 use super::super::trace::Trace;
 
-#[derive(Default)]
 pub struct Sequence {
-    /// What is decided: somebody has had it in the tree while it served. No hash if nobody was seen to apply it yet:
-    /// a tree that a leader has sent, or one that a server has brought back from a snapshot, shows a number alone.
-    decided: BTreeMap<i64, Option<u64>>,
+    /// Where the history of each epoch's leader ended when it began to serve.
+    bases: BTreeMap<Epoch, Zxid>,
+    /// What is decided, by number, as whoever showed it first had it: somebody has had it in the tree while it served.
+    txns: BTreeMap<Zxid, u64>,
+    /// The newest of that; nobody need have shown it yet, if a tree was sent.
+    newest: Zxid,
     /// The last transaction that each server has applied.
-    last: BTreeMap<Host, i64>,
+    last: BTreeMap<Host, Zxid>,
     /// So many of the newest transactions a server keeps.
     kept: usize,
+    /// The counter of an epoch's first transaction.
+    first_counter: u32,
 }
 
 impl Sequence {
-    pub fn new(kept: usize) -> Sequence {
+    pub fn new(kept: usize, first_counter: u32) -> Sequence {
         Sequence {
+            bases: BTreeMap::new(),
+            txns: BTreeMap::new(),
+            newest: Zxid(0),
+            last: BTreeMap::new(),
             kept,
-            ..Sequence::default()
+            first_counter,
         }
     }
 
     pub fn decided(&self) -> usize {
-        self.decided.len()
+        self.txns.len()
     }
 
-    /// A server begins to lead: its history is everybody's from now on.
-    pub fn lead(&mut self, server: &SimServer, trace: &Trace) {
-        let last = self.last_decided();
-        let dirs = Dirs::of(Path::new("/data"), Path::new("/data"));
-        let snapshots = dirs.snapshots(&server.disk).unwrap_or_default();
-        // A tree that a leader has sent stands for what is missing in the log before it.
-        let mut begins: Vec<i64> = snapshots.iter().map(|file| file.zxid.0).collect();
-        begins.push(0);
-        begins.sort_unstable();
-        let mut txns = Err("nothing to begin with".to_owned());
-        for begin in begins {
-            txns = logged(server, &dirs, Zxid(begin));
-            if txns.is_ok() {
-                break;
-            }
+    /// A server begins to lead an epoch, or to serve alone: its history is everybody's from now on. What counts is
+    /// what its disk would bring back.
+    pub fn lead(&mut self, server: &SimServer, epoch: Epoch, trace: &Trace) {
+        match kept_by(server, self.first_counter) {
+            Ok(kept) => self.lead_with(server.sid, epoch, kept, trace),
+            Err(error) => trace.fail("a leader's log", &error),
         }
-        let txns = match txns {
-            Ok(txns) => txns,
-            Err(error) => return trace.fail("a leader's log", &error),
-        };
-        let reach = txns.keys().last().copied().unwrap_or(0);
-        let newest = snapshots.iter().map(|file| file.zxid.0).max().unwrap_or(0);
-        if reach.max(newest) < last {
-            let story = format!(
-                "server {} leads with {} and {} is decided",
-                server.sid,
-                Zxid(reach.max(newest)),
-                Zxid(last)
-            );
+    }
+
+    fn lead_with(
+        &mut self,
+        sid: Host,
+        epoch: Epoch,
+        (snapshot, txns): (Zxid, Vec<LoggedTxn>),
+        trace: &Trace,
+    ) {
+        let reach = txns.last().map_or(snapshot, |txn| txn.zxid());
+        if reach < self.newest || !self.leads_to(reach, self.newest) {
+            let story = format!("server {sid} leads with {reach} and {} is decided", self.newest);
             return trace.fail("nothing decided is lost", &story);
         }
-        self.fill(txns.keys().next().map_or(newest, |first| first - 1));
-        for (&zxid, txn) in &txns {
-            if zxid <= last && !self.decided.contains_key(&zxid) {
-                let story = format!(
-                    "server {} leads with {}, which nobody has had",
-                    server.sid,
-                    Zxid(zxid)
-                );
-                trace.fail("one history", &story);
+        self.must_lead_to(sid, reach, trace);
+        let mut before = self.txn_at(snapshot);
+        for txn in &txns {
+            let zxid = txn.zxid();
+            if self.before(zxid) != before {
+                let story = format!("server {sid} leads with {zxid} behind {before}");
+                trace.fail("nothing decided is lost", &story);
             }
             if !self.is_one(zxid, hash_of(txn)) {
-                let story = format!("server {} leads with another {}", server.sid, Zxid(zxid));
-                trace.fail("one history", &story);
+                trace.fail("one history", &format!("server {sid} leads with another {zxid}"));
             }
+            before = zxid;
         }
-        let begin = txns.keys().next().copied().unwrap_or(i64::MAX);
-        // What a snapshot stands for need not be in the log: a leader may have sent the tree, and the next epoch's
-        // log goes on behind the old one without a hole that its numbers would show.
-        let missing = self
-            .decided
-            .range(begin.max(newest.saturating_add(1))..)
-            .find(|(zxid, _)| !txns.contains_key(*zxid));
-        if let Some((&zxid, _)) = missing.filter(|(zxid, _)| **zxid <= reach) {
-            let story = format!("server {} leads without {}", server.sid, Zxid(zxid));
-            trace.fail("nothing decided is lost", &story);
+        // A server that stands alone goes on with its epoch.
+        if reach.epoch() < epoch {
+            self.bases.insert(epoch, reach);
         }
-        self.last.insert(server.sid, self.last_decided());
+        self.last.insert(sid, self.txn_at(reach));
     }
 
     /// A server begins to serve what a leader has sent. The leader's own tree may lag behind what it has decided:
     /// then this one is the first to have that in its tree, without having applied it before our eyes.
     pub fn learn(&mut self, sid: Host, database: &Arc<Database>, trace: &Trace) {
         let applied = database.applied();
-        let last = self.before(applied.0 + 1);
-        if applied.counter() > 0 && last < applied.0 && applied.0 < self.last_decided() {
-            let story = format!("server {sid} begins with {applied}, which nobody has had");
-            trace.fail("one history", &story);
-        }
-        // What stands before the newest transactions was never applied here, but read.
-        let ring_begins = database.committed().min_zxid().unwrap_or_default();
-        self.fill(ring_begins.0 - 1);
-        self.last.insert(sid, last.max(self.before(ring_begins.0)));
-        self.applied(sid, database, trace);
-        self.fill(applied.0);
-        self.last.insert(sid, self.before(applied.0 + 1));
+        let ring: Vec<Arc<LoggedTxn>> = database.committed().iter().cloned().collect();
+        let begin = ring.first().map_or(applied, |txn| self.before(txn.zxid()));
+        self.must_lead_to(sid, begin, trace);
+        self.last.insert(sid, self.txn_at(begin));
+        self.apply(sid, &ring, false, trace);
+        self.must_lead_to(sid, applied, trace);
+        self.last.insert(sid, self.txn_at(applied));
     }
 
     /// A server's tree has gone on.
     pub fn applied(&mut self, sid: Host, database: &Arc<Database>, trace: &Trace) {
-        let mut last = self.last.get(&sid).copied().unwrap_or(0);
-        let new: Vec<Arc<LoggedTxn>> = {
+        let last = self.last.get(&sid).copied().unwrap_or_default();
+        let mut new: Vec<Arc<LoggedTxn>> = {
             let committed = database.committed();
-            let new = committed.iter().rev().take_while(|txn| txn.zxid().0 > last);
+            let new = committed.iter().rev().take_while(|txn| txn.zxid() > last);
             new.cloned().collect()
         };
+        new.reverse();
         // The newest few are kept; what is dropped because there are more than that cannot be looked at. A hole drops
         // what stands before it, too: that is no excuse.
         let is_short = new.len() >= self.kept;
-        for (index, txn) in new.iter().rev().enumerate() {
-            let (zxid, hash) = (txn.zxid().0, hash_of(txn));
-            if index == 0 && is_short {
-                self.fill(zxid - 1);
-                last = self.before(zxid);
+        self.apply(sid, &new, is_short, trace);
+    }
+
+    /// A server has applied these, one after the other; the first one need not follow what it had before if they are
+    /// not all there were.
+    fn apply(&mut self, sid: Host, txns: &[Arc<LoggedTxn>], is_short: bool, trace: &Trace) {
+        for (index, txn) in txns.iter().enumerate() {
+            let zxid = txn.zxid();
+            let last = self.last.get(&sid).copied().unwrap_or_default();
+            let before = self.before(zxid);
+            if before != last && !(index == 0 && is_short) {
+                let story = format!("server {sid} has applied {zxid} after {last}, not {before}");
+                trace.fail("one history", &story);
             }
-            self.take(sid, (last, zxid, hash), trace);
-            last = zxid;
-        }
-        self.last.insert(sid, last);
-    }
-
-    fn take(&mut self, sid: Host, (before, zxid, hash): (i64, i64, u64), trace: &Trace) {
-        let expected = self.before(zxid);
-        if expected != before || is_hole(before, zxid) {
-            let story = format!(
-                "server {sid} has applied {} after {}, not {}",
-                Zxid(zxid),
-                Zxid(before),
-                Zxid(expected.max(zxid - 1))
-            );
-            trace.fail("one history", &story);
-        }
-        let newest = self.last_decided();
-        if zxid < newest && !self.decided.contains_key(&zxid) {
-            let story = format!(
-                "server {sid} has applied {}, and whoever applied {} first has not",
-                Zxid(zxid),
-                Zxid(newest)
-            );
-            trace.fail("one history", &story);
-        }
-        if !self.is_one(zxid, hash) {
-            let story = format!("server {sid} has applied another {}", Zxid(zxid));
-            trace.fail("one history", &story);
+            self.must_lead_to(sid, zxid, trace);
+            if !self.is_one(zxid, hash_of(txn)) {
+                trace.fail("one history", &format!("server {sid} has applied another {zxid}"));
+            }
+            self.last.insert(sid, zxid);
         }
     }
 
-    /// Somebody has all up to here, and was not seen to apply it. Within an epoch the numbers have no hole; what is
-    /// left of an older one was in the log of the server that has led since.
-    fn fill(&mut self, through: i64) {
-        let begin = (self.last_decided() + 1).max(Zxid::of(Zxid(through).epoch(), 1).0);
-        for zxid in begin..=through {
-            self.decided.insert(zxid, None);
+    /// What a server has in its tree while it serves is decided, and stays so.
+    fn must_lead_to(&mut self, sid: Host, zxid: Zxid, trace: &Trace) {
+        let end = match self.bases.last_key_value() {
+            Some((&epoch, _)) if epoch >= zxid.epoch() => Zxid::of(epoch, u32::MAX),
+            Some((&epoch, _)) => {
+                let story = format!(
+                    "server {sid} has applied {zxid}, and the newest epoch is {}",
+                    epoch.0
+                );
+                return trace.fail("one history", &story);
+            }
+            None => zxid,
+        };
+        if !self.leads_to(end, zxid) {
+            let story = format!(
+                "server {sid} has applied {zxid}, which the leader of {} has not",
+                end.epoch().0
+            );
+            trace.fail("one history", &story);
         }
+        self.newest = self.newest.max(zxid);
+    }
+
+    /// Whether a history that ends here has a transaction.
+    fn leads_to(&self, end: Zxid, zxid: Zxid) -> bool {
+        let mut end = end;
+        while end.epoch() > zxid.epoch() {
+            match self.bases.get(&end.epoch()) {
+                Some(base) => end = *base,
+                None => return false,
+            }
+        }
+        zxid <= end
+    }
+
+    /// The last transaction of a history that ends here: an epoch's beginning is none.
+    fn txn_at(&self, end: Zxid) -> Zxid {
+        let mut end = end;
+        while end.counter() < self.first_counter {
+            match self.bases.get(&end.epoch()) {
+                Some(base) => end = *base,
+                None => return end,
+            }
+        }
+        end
+    }
+
+    /// The transaction before this one, or 0.
+    fn before(&self, zxid: Zxid) -> Zxid {
+        self.txn_at(Zxid(zxid.0 - 1))
     }
 
     /// Whether this is the transaction that everybody has under this number. The first who shows it says so.
-    fn is_one(&mut self, zxid: i64, hash: u64) -> bool {
-        let known = self.decided.entry(zxid).or_default();
-        *known.get_or_insert(hash) == hash
-    }
-
-    /// The decided transaction before this one, or 0.
-    fn before(&self, zxid: i64) -> i64 {
-        let before = self.decided.range(..zxid).next_back();
-        before.map_or(0, |(&before, _)| before)
-    }
-
-    fn last_decided(&self) -> i64 {
-        self.decided.keys().next_back().copied().unwrap_or(0)
+    fn is_one(&mut self, zxid: Zxid, hash: u64) -> bool {
+        *self.txns.entry(zxid).or_insert(hash) == hash
     }
 }
 
-/// Whether a number is left out: they rise by one, and begin with 1 in each epoch.
-fn is_hole(before: i64, zxid: i64) -> bool {
-    let (before, zxid) = (Zxid(before), Zxid(zxid));
-    let first = if before.epoch() == zxid.epoch() {
-        before.next()
-    } else {
-        Zxid::of(zxid.epoch(), 1)
-    };
-    zxid != first
-}
-
-/// All that a server's logs hold beyond a zxid.
-fn logged(server: &SimServer, dirs: &Dirs, after: Zxid) -> Result<BTreeMap<i64, LoggedTxn>, String> {
-    let mut reader = LogReader::open(&server.disk, dirs, after).map_err(|error| error.to_string())?;
-    let mut txns = BTreeMap::new();
+/// The newest snapshot, and the transactions behind it.
+fn kept_by(server: &SimServer, first_counter: u32) -> Result<(Zxid, Vec<LoggedTxn>), String> {
+    let dirs = Dirs::of(Path::new("/data"), Path::new("/data"));
+    let snapshots = dirs.snapshots(&server.disk).unwrap_or_default();
+    let newest = snapshots.iter().map(|file| file.zxid).max().unwrap_or_default();
+    let reader = LogReader::open(&server.disk, &dirs, newest).map_err(|error| error.to_string())?;
+    let mut reader = reader.with_first_counter(first_counter);
+    let mut txns = Vec::new();
     while let Some(txn) = reader.next_txn().map_err(|error| error.to_string())? {
-        txns.insert(txn.zxid().0, txn);
+        txns.push(txn);
     }
-    Ok(txns)
+    Ok((newest, txns))
 }
 
 fn hash_of(txn: &LoggedTxn) -> u64 {
@@ -233,7 +231,7 @@ mod tests {
     /// Servers apply what is named, one after the other; tells which cries there were.
     fn cries(steps: &[(Host, Step)]) -> Vec<String> {
         let trace = Trace::new(Time::default(), false);
-        let mut sequence = Sequence::new(10);
+        let mut sequence = Sequence::new(10, 1);
         let mut databases = BTreeMap::new();
         for (sid, step) in steps {
             let begin = |counter| {
@@ -246,19 +244,22 @@ mod tests {
                 sequence.learn(*sid, &databases[sid], &trace);
             }
             if let Step::Applies(counter) = step {
-                let header = TxnHeader {
-                    session: SessionId(1),
-                    cxid: Xid(1),
-                    zxid: Zxid(*counter),
-                    time_ms: 0,
-                    op: OpCode::CloseSession.number(),
-                };
-                let txn = LoggedTxn::new(header, &Txn::CloseSession);
-                databases[sid].push_committed(Arc::new(txn));
+                databases[sid].push_committed(Arc::new(txn(Zxid(*counter))));
                 sequence.applied(*sid, &databases[sid], &trace);
             }
         }
         trace.failures()
+    }
+
+    fn txn(zxid: Zxid) -> LoggedTxn {
+        let header = TxnHeader {
+            session: SessionId(1),
+            cxid: Xid(1),
+            zxid,
+            time_ms: 0,
+            op: OpCode::CloseSession.number(),
+        };
+        LoggedTxn::new(header, &Txn::CloseSession)
     }
 
     enum Step {
@@ -294,5 +295,42 @@ mod tests {
         assert_ne!(cries(&later.collect::<Vec<_>>()), Vec::<String>::new());
         let sent = [(1, Begins(3)), (2, Begins(0)), (2, Applies(1)), (2, Applies(3))];
         assert_ne!(cries(&sent), Vec::<String>::new());
+    }
+
+    /// Servers lead epochs, one after the other, with a snapshot and what is logged behind it.
+    fn cries_at(reigns: &[(i64, (i64, u32), &[(i64, u32)])]) -> usize {
+        let trace = Trace::new(Time::default(), false);
+        let mut sequence = Sequence::new(10, 1);
+        let zxid = |(epoch, counter): (i64, u32)| Zxid::of(Epoch(epoch), counter);
+        for (epoch, snapshot, logged) in reigns {
+            let txns = logged.iter().map(|&at| txn(zxid(at))).collect();
+            sequence.lead_with(1, Epoch(*epoch), (zxid(*snapshot), txns), &trace);
+        }
+        trace.failures().len()
+    }
+
+    #[test]
+    fn a_leader_brings_along_what_nobody_has_had() {
+        let first: (i64, (i64, u32), &[(i64, u32)]) = (1, (0, 0), &[]);
+        let second: (i64, (i64, u32), &[(i64, u32)]) = (2, (0, 0), &[(1, 1), (1, 2)]);
+        assert_eq!(cries_at(&[first, second, (3, (1, 1), &[(1, 2), (2, 1)])]), 0);
+        assert_eq!(cries_at(&[first, second, (3, (2, 7), &[(2, 8)])]), 0);
+        assert_eq!(cries_at(&[first, second, (3, (2, 0), &[(2, 1)])]), 0);
+    }
+
+    #[test]
+    fn a_leader_that_lacks_or_invents_something_is_noticed() {
+        let first: (i64, (i64, u32), &[(i64, u32)]) = (1, (0, 0), &[]);
+        let second: (i64, (i64, u32), &[(i64, u32)]) = (2, (0, 0), &[(1, 1), (1, 2)]);
+        for third in [
+            (3, (0, 0), [(1, 1)].as_slice()),
+            (3, (0, 0), &[(1, 2)]),
+            (3, (0, 0), &[(1, 1), (1, 2), (1, 3)]),
+            (3, (1, 1), &[(2, 1)]),
+            (3, (2, 0), &[(2, 2)]),
+            (3, (1, 3), &[]),
+        ] {
+            assert_ne!(cries_at(&[first, second, third]), 0, "{third:?}");
+        }
     }
 }
