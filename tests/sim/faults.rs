@@ -5,8 +5,10 @@ use std::io::ErrorKind;
 
 use oxkeeper::runtime::{Crash, ExitCode, Fault as DiskFault, Halt};
 
+use super::flip::Flip;
 use super::net::Host;
 use super::plan::{Fault, Plan, Trouble, Ways};
+use super::rng::Rng;
 use super::world::World;
 
 /// What is to be done, by its time in microseconds.
@@ -18,6 +20,8 @@ pub struct Hand {
     at_packet: Option<(Host, u64)>,
     /// The disks that may refuse something.
     troubled: Vec<bool>,
+    /// Whose disk has a bit that nobody wrote.
+    flip: Option<(Host, Flip)>,
 }
 
 enum Deed {
@@ -37,6 +41,7 @@ impl Hand {
             at_packet: None,
             servers,
             troubled: vec![false; servers as usize + 1],
+            flip: None,
         };
         for (at_ms, fault) in &plan.faults {
             hand.at(at_ms * 1_000, Deed::Fault(*fault));
@@ -78,6 +83,11 @@ impl Hand {
             started = world.start(sid);
         }
         if let Err(halt) = started {
+            let is_flipped = self.flip.as_ref().is_some_and(|(host, _)| *host == sid);
+            if is_flipped && halt.code == ExitCode::DamagedData {
+                // It names the damage, and stays down until somebody brings the file back.
+                return;
+            }
             self.judge(world, sid, &halt);
             if world.server(sid).disk.is_off() {
                 world.server(sid).disk.crash(Crash::LoseUnsynced);
@@ -100,6 +110,9 @@ impl Hand {
             server.disk.set_capacity(None);
             server.pauses = (0, 0);
             server.thaw();
+            if let Some((_, flip)) = self.flip.take_if(|(host, _)| *host == sid) {
+                flip.undo(&server.disk);
+            }
             self.start(world, sid);
         }
     }
@@ -207,6 +220,14 @@ impl Hand {
                 self.troubled[sid as usize] = true;
                 world.server(sid).disk.set_capacity(Some(1));
                 self.at(now_us + for_ms * 1_000, Deed::Empty(sid));
+            }
+            Fault::Flip(sid, seed) => {
+                if self.flip.is_none() && !world.server(sid).disk.is_off() {
+                    let server = world.server(sid);
+                    server.kill(Crash::KeepAll);
+                    self.flip = Flip::any(&server.disk, &mut Rng::new(seed, "flip")).map(|flip| (sid, flip));
+                    self.at(now_us + 300_000, Deed::Start(sid));
+                }
             }
             Fault::Clock(sid, by_ms) => world.server(sid).clock.set(by_ms),
             Fault::Slow(us) => world.net.set_slowness(us),

@@ -17,9 +17,11 @@ mod disk;
 mod door;
 mod election;
 mod faults;
+mod flip;
 #[cfg(feature = "seeded-faults")]
 mod mutations;
 mod net;
+mod old_faults;
 mod plan;
 mod quorum_port;
 mod report;

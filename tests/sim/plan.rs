@@ -31,6 +31,9 @@ pub enum Fault {
     KillAtPacket(Host, u64),
     /// The disk is full.
     Full(Host, u64),
+    /// The machine goes down, and one bit of a file is another when it comes back. Once in a world at most: the others
+    /// have all of it.
+    Flip(Host, u64),
     /// Somebody sets the wall clock wrong by so much.
     Clock(Host, i64),
     /// The network takes about so many microseconds.
@@ -66,7 +69,7 @@ impl Plan {
         let mut faults = Vec::new();
         let often_ms = *rng.pick(&[800, 2_000, 5_000, 12_000]);
         // Each kind is common in some worlds and missing in others.
-        let weights: Vec<u64> = (0..11).map(|_| rng.below(6)).collect();
+        let weights: Vec<u64> = (0..12).map(|_| rng.below(6)).collect();
         let total: u64 = weights.iter().sum::<u64>().max(1);
         let mut at_ms = 2_000 + rng.below(3_000);
         while at_ms < span_ms {
@@ -132,7 +135,8 @@ fn draw(kind: usize, rng: &mut Rng, shape: &Shape) -> Fault {
             Fault::Disk(sid, trouble, 1 + rng.below(60))
         }
         8 => Fault::Full(sid, for_ms),
-        9 => Fault::Clock(sid, rng.below(20_000) as i64 - 10_000),
+        9 => Fault::Flip(sid, rng.next()),
+        10 => Fault::Clock(sid, rng.below(20_000) as i64 - 10_000),
         _ => Fault::Slow(*rng.pick(&[200, 1_000, 1_000, 5_000, 30_000])),
     }
 }

@@ -222,9 +222,8 @@ impl SimServer {
 
     /// Old snapshots and logs go, as an operator's cron job has it. What the disk refuses is tried again next time.
     pub fn purge(&self) {
-        let dirs = Dirs::of(Path::new(DATA_DIR), Path::new(DATA_DIR));
         if self.process.is_some() {
-            drop(purge(&self.disk, &dirs, KEPT_SNAPSHOTS));
+            drop(purge(&self.disk, &data_dirs(), KEPT_SNAPSHOTS));
         }
     }
 
@@ -318,5 +317,8 @@ impl Machine for SimMachine {
 }
 
 /// Where every server has its files.
-pub const DATA_DIR: &str = "/data";
+pub fn data_dirs() -> Dirs {
+    Dirs::of(Path::new("/data"), Path::new("/data"))
+}
+
 const KEPT_SNAPSHOTS: usize = 3;

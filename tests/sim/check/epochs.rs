@@ -1,13 +1,12 @@
 //! One leader an epoch, and promises that last: what a server has told others of its epochs is on its disk.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use oxkeeper::proto::packet::PacketType;
 use oxkeeper::proto::{Epoch, Zxid};
 
 use super::super::net::Host;
-use super::super::server::SimServer;
+use super::super::server::{SimServer, data_dirs};
 use super::super::trace::Trace;
 
 #[derive(Default)]
@@ -69,16 +68,17 @@ impl Epochs {
 
     /// Looks at a server's disk.
     pub fn look(&mut self, server: &SimServer, trace: &Trace) {
-        let read = |name: &str| {
-            let bytes = server.disk.contents(&Path::new("/data/version-2").join(name))?;
-            String::from_utf8(bytes).ok()?.trim().parse::<i64>().ok()
+        // No file yet: 0. One that a flipped bit has made unreadable says nothing, and its server does not start.
+        let read = |name: &str| match server.disk.contents(&data_dirs().snapshot.join(name)) {
+            Some(bytes) => String::from_utf8(bytes).ok()?.trim().parse::<i64>().ok(),
+            None => Some(0),
+        };
+        let (Some(accepted), Some(current)) = (read("acceptedEpoch"), read("currentEpoch")) else {
+            return;
         };
         let told = self.told.get(&server.sid).copied().unwrap_or_default();
         let kept = self.kept.entry(server.sid).or_default();
-        let now = Promised {
-            accepted: read("acceptedEpoch").unwrap_or(0),
-            current: read("currentEpoch").unwrap_or(0),
-        };
+        let now = Promised { accepted, current };
         if now.accepted < told.accepted || now.current < told.current {
             let story = format!("server {} has told {told:?} and has kept {now:?}", server.sid);
             trace.fail("promises last", &story);

@@ -5,16 +5,15 @@
 //! and a tree that a later leader sent has passed over. It may never lead with that.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use oxkeeper::proto::txn::LoggedTxn;
 use oxkeeper::proto::{Epoch, Zxid};
-use oxkeeper::storage::{Database, Dirs, LogReader};
+use oxkeeper::storage::{Database, LogReader};
 
 use super::super::net::Host;
 use super::super::rng::mixed;
-use super::super::server::SimServer;
+use super::super::server::{SimServer, data_dirs};
 use super::super::trace::Trace;
 
 pub struct Sequence {
@@ -138,6 +137,7 @@ impl Sequence {
 
     /// What a server has in its tree while it serves is decided, and stays so.
     fn must_lead_to(&mut self, sid: Host, zxid: Zxid, trace: &Trace) {
+        let zxid = self.txn_at(zxid);
         let end = match self.bases.last_key_value() {
             Some((&epoch, _)) if epoch >= zxid.epoch() => Zxid::of(epoch, u32::MAX),
             Some((&epoch, _)) => {
@@ -196,7 +196,7 @@ impl Sequence {
 
 /// The newest snapshot, and the transactions behind it.
 fn kept_by(server: &SimServer, first_counter: u32) -> Result<(Zxid, Vec<LoggedTxn>), String> {
-    let dirs = Dirs::of(Path::new("/data"), Path::new("/data"));
+    let dirs = data_dirs();
     let snapshots = dirs.snapshots(&server.disk).unwrap_or_default();
     let newest = snapshots.iter().map(|file| file.zxid).max().unwrap_or_default();
     let reader = LogReader::open(&server.disk, &dirs, newest).map_err(|error| error.to_string())?;
