@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(removed(&[], &[1, 26]), [""; 0]);
     }
 
+    /// ZOOKEEPER-3231.
     #[test]
     fn snapshots_that_are_not_valid_do_not_count() {
         assert_eq!(removed(&[3, 5, 10, 15, -20, -25, -30], &[1, 6]), ["snapshot.3"]);

@@ -119,6 +119,7 @@ fn the_newest_valid_snapshot_counts_and_older_ones_stand_in_for_it() {
     ));
 }
 
+/// ZOOKEEPER-2325: 3.4.14 begins with an empty or partial tree.
 #[test]
 fn snapshots_of_which_none_is_valid_are_refused_unless_the_logs_tell_all() {
     let (disk, dirs) = empty();

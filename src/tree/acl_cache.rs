@@ -232,6 +232,7 @@ mod tests {
         assert_eq!((cache.id(named), cache.lists().len()), (1, 1));
     }
 
+    /// ZOOKEEPER-2808.
     #[test]
     fn loading_counts_afresh_and_drops_what_nobody_uses() {
         let mut cache = AclCache::new();

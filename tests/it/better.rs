@@ -11,7 +11,8 @@ use oxkeeper::tools::wire::Wire;
 
 use crate::support::process::{Kind, Server, with_java};
 
-/// 3.4.14 logs it as a transaction that its next start cannot read. (ZOOKEEPER-2623)
+/// 3.4.14 logs it as a transaction that its next start cannot read. (ZOOKEEPER-2623,
+/// ZOOKEEPER-4680)
 #[test]
 fn a_check_outside_a_multi_is_answered_and_not_logged() {
     survives(|client| {
@@ -49,7 +50,8 @@ fn a_handshake_with_a_null_password_makes_one_session_at_most() {
     assert!(after.0 - before.0 <= 1, "from {before} to {after}");
 }
 
-/// 3.4.14 logs a record that it cannot read again. (Checklist of BinaryInputArchive.checkLength)
+/// 3.4.14 logs a record that it cannot read again. (BinaryInputArchive.checkLength;
+/// ZOOKEEPER-2101, ZOOKEEPER-3496, ZOOKEEPER-4306)
 #[test]
 fn a_transaction_that_no_peer_could_read_is_refused() {
     survives(|client| {

@@ -1,6 +1,6 @@
 //! A bit on a disk that nobody wrote.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oxkeeper::runtime::{Disk, MemDisk};
 use oxkeeper::storage::{Entry, LogFile};
@@ -58,7 +58,7 @@ impl Flip {
 }
 
 /// Where the last record of a log begins.
-fn last_record(disk: &MemDisk, path: &PathBuf) -> Option<usize> {
+fn last_record(disk: &MemDisk, path: &Path) -> Option<usize> {
     let mut log = LogFile::open(disk, path).ok()?;
     let mut last = None;
     while let Ok(Entry::Txn { offset, .. }) = log.next_entry() {

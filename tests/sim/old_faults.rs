@@ -12,12 +12,76 @@ use super::report;
 use super::run::{Outcome, run_plan};
 use super::shape::Shape;
 
-/// Runs a world; no promise may be broken in it.
-fn keeps_promises(seed: u64, shape: Shape, mut faults: Vec<(u64, Fault)>, span_ms: u64) -> Outcome {
-    faults.sort_by_key(|(at_ms, _)| *at_ms);
-    let outcome = run_plan(seed, shape, Plan { faults }, span_ms, false);
-    assert!(outcome.failures.is_empty(), "{}", report::story(&outcome));
-    outcome
+/// A world of a scenario.
+pub struct Scene {
+    seed: u64,
+    shape: Shape,
+    faults: Vec<(u64, Fault)>,
+    span_ms: u64,
+}
+
+impl Scene {
+    fn new(seed: u64, shape: Shape, mut faults: Vec<(u64, Fault)>, span_ms: u64) -> Scene {
+        faults.sort_by_key(|(at_ms, _)| *at_ms);
+        Scene {
+            seed,
+            shape,
+            faults,
+            span_ms,
+        }
+    }
+
+    pub fn play(self) -> Outcome {
+        let plan = Plan { faults: self.faults };
+        run_plan(self.seed, self.shape, plan, self.span_ms, false)
+    }
+}
+
+/// All scenarios, for proofs that they would notice.
+#[cfg(feature = "seeded-faults")]
+pub fn all() -> Vec<(&'static str, Vec<Scene>)> {
+    vec![
+        ("cuts", cuts()),
+        ("early acknowledgements", early_acknowledgements()),
+        ("early epochs", early_epochs()),
+        ("trees under load", trees_under_load()),
+        ("half a tree", half_a_tree()),
+        ("passing errors", passing_errors()),
+        ("full disks", full_disks()),
+        ("epoch files", epoch_files()),
+        ("many roles", many_roles()),
+        ("counters used up", counters_used_up()),
+        ("snapshots and replay", snapshots_and_replay()),
+        ("flipped bits", flipped_bits()),
+    ]
+}
+
+/// No promise may be broken in any of these worlds.
+fn keep_promises(scenes: Vec<Scene>) -> Vec<Outcome> {
+    let outcomes = scenes.into_iter().map(|scene| {
+        let outcome = scene.play();
+        assert!(outcome.failures.is_empty(), "{}", report::story(&outcome));
+        outcome
+    });
+    outcomes.collect()
+}
+
+/// In how many worlds such a packet was heard.
+fn heard(outcomes: &[Outcome], packet: PacketType) -> usize {
+    let has_it = |outcome: &&Outcome| outcome.packets.contains(packet.name());
+    outcomes.iter().filter(has_it).count()
+}
+
+/// The least number of reigns in any of these worlds.
+fn reigns(outcomes: &[Outcome]) -> usize {
+    let reigns = |outcome: &Outcome| {
+        outcome
+            .lines
+            .iter()
+            .filter(|line| line.contains("Leader"))
+            .count()
+    };
+    outcomes.iter().map(reigns).min().unwrap_or(0)
 }
 
 /// Many snapshots.
@@ -43,169 +107,215 @@ fn catch_up(mut faults: Vec<(u64, Fault)>) -> Vec<(u64, Fault)> {
 /// elsewhere among them.
 #[test]
 fn what_is_cut_from_the_log_does_not_live_on_in_a_snapshot() {
-    let mut cuts = 0;
-    for seed in 1..=8 {
+    let outcomes = keep_promises(cuts());
+    assert!(
+        heard(&outcomes, PacketType::Trunc) > 0,
+        "nobody was told to cut anything"
+    );
+}
+
+fn cuts() -> Vec<Scene> {
+    let scene = |seed| {
         let faults = vec![
             (3_000, Fault::Isolate(3, Ways::Both, 4_000)),
             (3_000 + seed * 40, Fault::Kill(3, Crash::KeepAll, 300)),
             (7_600, Fault::Kill(3, Crash::KeepAll, 200)),
         ];
-        let outcome = keeps_promises(seed, snapshots(), faults, 9_000);
-        cuts += u32::from(outcome.packets.contains(PacketType::Trunc.name()));
-    }
-    assert!(cuts > 0, "nobody was told to cut anything");
+        Scene::new(seed, snapshots(), faults, 9_000)
+    };
+    (1..=8).map(scene).collect()
 }
 
 /// ZOOKEEPER-3023, ZOOKEEPER-3911, ZOOKEEPER-4646: a learner acknowledges NEWLEADER, which makes what the leader has a
-/// quorum's, before that is on its disk; then it loses its power, and the leader its disk's neighbour.
+/// quorum's, before that is on its disk; then both lose their power, and the third one has never had it.
 #[test]
 fn newleader_is_not_acknowledged_before_the_diff_is_on_the_disk() {
-    for packets in 1..=24 {
+    keep_promises(early_acknowledgements());
+}
+
+fn early_acknowledgements() -> Vec<Scene> {
+    let scene = |packets| {
         let faults = catch_up(vec![
             (2_500, Fault::Isolate(2, Ways::Both, 4_000)),
             (3_899, Fault::KillAtPacket(1, packets)),
             (4_600 + packets * 5, lose_power(3, 2_500)),
         ]);
-        keeps_promises(packets, Shape::three(), faults, 9_000);
-    }
+        Scene::new(packets, Shape::three(), faults, 9_000)
+    };
+    (1..=24).map(scene).collect()
 }
 
 /// ZOOKEEPER-4643, ZOOKEEPER-4785: currentEpoch is written before what the leader has sent, the power goes, and the
 /// learner wins the next election with a short log.
 #[test]
 fn a_new_epoch_with_a_short_log_wins_no_election() {
-    for operations in 1..=24 {
+    keep_promises(early_epochs());
+}
+
+fn early_epochs() -> Vec<Scene> {
+    let scene = |operations| {
         let faults = catch_up(vec![
             (3_899, Fault::Disk(1, Trouble::PowerOff, operations)),
             (4_050 + operations * 3, lose_power(3, 3_000)),
         ]);
-        keeps_promises(operations, Shape::three(), faults, 9_000);
-    }
+        Scene::new(operations, Shape::three(), faults, 9_000)
+    };
+    (1..=24).map(scene).collect()
 }
 
 /// ZOOKEEPER-3104, ZOOKEEPER-3589: a tree that is sent under load holds more than it says, and the learner's next start
 /// replays that upon it.
 #[test]
 fn a_tree_that_is_sent_under_load_is_the_one_it_says() {
-    let shape = Shape {
-        committed_limit: 2,
-        clients: 6,
-        ..snapshots()
-    };
-    let mut sent = 0;
-    for seed in 1..=6 {
+    let outcomes = keep_promises(trees_under_load());
+    assert!(heard(&outcomes, PacketType::Snap) > 0, "no tree was sent");
+}
+
+fn trees_under_load() -> Vec<Scene> {
+    let scene = |seed| {
+        let shape = Shape {
+            committed_limit: 2,
+            clients: 6,
+            ..snapshots()
+        };
         let faults = catch_up(vec![(4_000 + seed * 30, lose_power(1, 300))]);
-        let outcome = keeps_promises(seed, shape.clone(), faults, 7_000);
-        sent += u32::from(outcome.packets.contains(PacketType::Snap.name()));
-    }
-    assert!(sent > 0, "no tree was sent");
+        Scene::new(seed, shape, faults, 7_000)
+    };
+    (1..=6).map(scene).collect()
 }
 
 /// ZOOKEEPER-3642: the connection breaks while a tree is sent, and the learner goes on with a mixture.
 #[test]
 fn a_tree_that_came_half_way_leaves_the_old_one() {
-    let shape = Shape {
-        committed_limit: 2,
-        ..Shape::three()
-    };
-    for packets in 1..=12 {
+    keep_promises(half_a_tree());
+}
+
+fn half_a_tree() -> Vec<Scene> {
+    let scene = |number| {
+        let shape = Shape {
+            committed_limit: 2,
+            ..Shape::three()
+        };
         let faults = catch_up(vec![
-            (3_900 + packets * 2, Fault::Break(1)),
-            (3_930 + packets * 3, Fault::Break(1)),
-            (4_000 + packets * 4, Fault::Isolate(1, Ways::Back, 700)),
+            (3_900 + number * 2, Fault::Break(1)),
+            (3_930 + number * 3, Fault::Break(1)),
+            (4_000 + number * 4, Fault::Isolate(1, Ways::Back, 700)),
         ]);
-        keeps_promises(packets, shape.clone(), faults, 7_000);
-    }
+        Scene::new(number, shape, faults, 7_000)
+    };
+    (1..=12).map(scene).collect()
 }
 
 /// ZOOKEEPER-4882: one write fails and the next one succeeds, so the log has a hole, and its server leads later.
 #[test]
 fn a_passing_error_of_the_disk_leaves_no_hole_in_a_log() {
-    for operations in 1..=12 {
+    keep_promises(passing_errors());
+}
+
+fn passing_errors() -> Vec<Scene> {
+    let scene = |operations| {
         let faults = vec![
             (3_000, Fault::Disk(2, Trouble::Fails, operations)),
             (3_000, Fault::Disk(3, Trouble::Torn, 20 + operations)),
             (4_500, lose_power(3, 2_000)),
         ];
-        keeps_promises(operations, snapshots(), faults, 8_000);
-    }
+        Scene::new(operations, snapshots(), faults, 8_000)
+    };
+    (1..=12).map(scene).collect()
 }
 
 /// ZOOKEEPER-3701: the disk is full, errors of cutting and saving are swallowed, and the server goes on with the wrong
 /// tree.
 #[test]
 fn a_full_disk_is_not_swallowed() {
-    for seed in 1..=6 {
+    keep_promises(full_disks());
+}
+
+fn full_disks() -> Vec<Scene> {
+    let scene = |seed| {
         let faults = vec![
             (3_000, Fault::Isolate(3, Ways::Both, 3_000)),
             (5_900 + seed * 30, Fault::Full(3, 900)),
             (6_500, Fault::Full(1, 500)),
             (6_000, Fault::Disk(3, Trouble::NoSpace, seed * 3)),
         ];
-        keeps_promises(seed, snapshots(), faults, 9_000);
-    }
+        Scene::new(seed, snapshots(), faults, 9_000)
+    };
+    (1..=6).map(scene).collect()
 }
 
-/// ZOOKEEPER-4269, and ZOOKEEPER-1653, ZOOKEEPER-2354: the renaming of acceptedEpoch.tmp fails, or the power goes
-/// between the two files of epochs, and the server never starts again.
+/// ZOOKEEPER-4269, ZOOKEEPER-1653, ZOOKEEPER-2354: the renaming of acceptedEpoch.tmp fails, or the power goes between
+/// the two files of epochs, and the server never starts again.
 #[test]
 fn a_crash_or_failure_at_the_files_of_the_epochs_keeps_nobody_down() {
-    for operations in 1..=14 {
-        for trouble in [Trouble::Fails, Trouble::PowerOff] {
-            let faults = vec![
-                (3_000, lose_power(3, 1_500)),
-                (3_001, Fault::Disk(1, trouble, operations)),
-                (3_001, Fault::Disk(2, trouble, operations + 3)),
-            ];
-            keeps_promises(operations, Shape::three(), faults, 6_000);
-        }
-    }
+    keep_promises(epoch_files());
+}
+
+fn epoch_files() -> Vec<Scene> {
+    let scene = |number: u64| {
+        let trouble = if number % 2 == 0 {
+            Trouble::Fails
+        } else {
+            Trouble::PowerOff
+        };
+        let faults = vec![
+            (3_000, lose_power(3, 1_500)),
+            (3_001, Fault::Disk(1, trouble, 1 + number / 2)),
+            (3_001, Fault::Disk(2, trouble, 4 + number / 2)),
+        ];
+        Scene::new(number, Shape::three(), faults, 6_000)
+    };
+    (0..28).map(scene).collect()
 }
 
 /// ZOOKEEPER-4541, ZOOKEEPER-4712, ZOOKEEPER-3598: what is left of a role's threads writes into the next one's log and
 /// tree, or answers for what was not applied.
 #[test]
 fn nothing_of_a_role_that_is_over_reaches_into_the_next() {
-    for seed in 1..=4 {
+    let reigns = reigns(&keep_promises(many_roles()));
+    assert!(reigns > 3, "only {reigns} reigns");
+}
+
+fn many_roles() -> Vec<Scene> {
+    let scene = |seed| {
         let sids = [3, 2, 1, 3, 2, 3, 1, 2, 3, 2];
         let cuts = sids.into_iter().zip(0..).map(|(sid, index)| {
             let sid = 1 + (sid + seed) % 3;
             (2_000 + index * 2_000, Fault::Isolate(sid, Ways::Both, 1_500))
         });
         let breaks = (0..10).map(|index| (2_900 + index * 2_000, Fault::Break(1 + index % 3)));
-        let outcome = keeps_promises(seed, snapshots(), cuts.chain(breaks).collect(), 22_000);
-        let roles = outcome
-            .lines
-            .iter()
-            .filter(|line| line.contains("Leader"))
-            .count();
-        assert!(roles > 3, "only {roles} reigns");
-    }
+        Scene::new(seed, snapshots(), cuts.chain(breaks).collect(), 22_000)
+    };
+    (1..=4).map(scene).collect()
 }
 
 /// ZOOKEEPER-4883: the counter of an epoch is used up under load, and that costs an outage.
 #[test]
 fn a_counter_that_is_used_up_costs_one_election_each_time() {
-    for seed in 1..=3 {
+    let reigns = reigns(&keep_promises(counters_used_up()));
+    assert!(reigns > 3, "only {reigns} reigns");
+}
+
+fn counters_used_up() -> Vec<Scene> {
+    let scene = |seed| {
         let shape = Shape {
             initial_counter: u32::MAX - 150,
             ..Shape::three()
         };
-        let outcome = keeps_promises(seed, shape, Vec::new(), 8_000);
-        let reigns = outcome
-            .lines
-            .iter()
-            .filter(|line| line.contains("Leader"))
-            .count();
-        assert!(reigns > 3, "only {reigns} reigns");
-    }
+        Scene::new(seed, shape, Vec::new(), 8_000)
+    };
+    (1..=3).map(scene).collect()
 }
 
 /// ZOOKEEPER-3125, ZOOKEEPER-3249, ZOOKEEPER-3145, ZOOKEEPER-3306, ZOOKEEPER-4689: a snapshot that is taken under load,
 /// and the log replayed upon it, make another tree: pzxid and cversion go back, access lists are unknown.
 #[test]
 fn a_snapshot_under_load_and_its_replay_are_the_living_tree() {
-    for seed in 1..=4 {
+    keep_promises(snapshots_and_replay());
+}
+
+fn snapshots_and_replay() -> Vec<Scene> {
+    let scene = |seed| {
         let shape = Shape {
             snap_count: 3,
             clients: 6,
@@ -217,26 +327,33 @@ fn a_snapshot_under_load_and_its_replay_are_the_living_tree() {
                 Fault::Kill(1 + index % 3, Crash::KeepAll, 150),
             )
         });
-        keeps_promises(seed, shape, kills.collect(), 13_000);
-    }
+        Scene::new(seed, shape, kills.collect(), 13_000)
+    };
+    (1..=4).map(scene).collect()
 }
 
 /// A flipped bit, wherever it is: the server refuses to start and names the file, or what it serves is right. (3.4.14
 /// passes over a snapshot that it cannot read, and with it over what only that told.)
 #[test]
 fn a_flipped_bit_is_named_or_does_no_harm() {
-    let mut refused = 0;
-    for seed in 1..=24 {
+    let outcomes = keep_promises(flipped_bits());
+    let names_it = |line: &&String| line.contains("ends at its start") && line.contains("/data/version-2");
+    let refused = outcomes
+        .iter()
+        .flat_map(|outcome| &outcome.lines)
+        .filter(names_it);
+    assert!(refused.count() > 0, "no bit mattered");
+}
+
+fn flipped_bits() -> Vec<Scene> {
+    let scene = |seed| {
         let shape = Shape {
             committed_limit: if seed % 2 == 0 { 2 } else { 500 },
             snap_count: if seed % 4 < 2 { 8 } else { 1_000 },
             ..Shape::three()
         };
         let faults = catch_up(vec![(5_000, Fault::Flip(1 + seed % 3, seed))]);
-        let outcome = keeps_promises(seed, shape, faults, 7_000);
-        let names_it =
-            |line: &&String| line.contains("ends at its start") && line.contains("/data/version-2");
-        refused += outcome.lines.iter().filter(names_it).count();
-    }
-    assert!(refused > 0, "no bit mattered");
+        Scene::new(seed, shape, faults, 7_000)
+    };
+    (1..=24).map(scene).collect()
 }

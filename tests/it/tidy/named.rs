@@ -81,3 +81,48 @@ fn a_word_is_found_only_alone() {
             .any(|line| line.contains("ruok"))
     );
 }
+
+/// Old faults that a table lists and no test proves: each row names a test, which exists and whose comment names every
+/// fault of the row.
+pub fn unproven(table: &str, tests: &str) -> Vec<String> {
+    let rows = table.lines().filter(|row| row.starts_with("| ZOOKEEPER-"));
+    let mut unproven = Vec::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let test = cells
+            .get(3)
+            .and_then(|cell| cell.trim_matches('`').rsplit(' ').next());
+        let Some(comment) = test.and_then(|test| comment_of(tests, test)) else {
+            unproven.push(format!("no test is called {}: {row}", test.unwrap_or_default()));
+            continue;
+        };
+        for fault in cells[1].split(", ").filter(|fault| !stands_in(&comment, fault)) {
+            unproven.push(format!(
+                "the comment of {} does not name {fault}",
+                test.unwrap_or_default()
+            ));
+        }
+    }
+    unproven
+}
+
+/// The lines of comment above a test.
+fn comment_of(tests: &str, test: &str) -> Option<String> {
+    let at = tests.find(&format!("fn {test}()"))?;
+    let above = tests[..at]
+        .lines()
+        .rev()
+        .skip_while(|line| !line.contains("#[test]"))
+        .skip(1);
+    let comment = above.take_while(|line| line.trim_start().starts_with("///"));
+    Some(comment.collect::<Vec<_>>().join("\n"))
+}
+
+#[test]
+fn a_fault_that_no_test_names_is_found() {
+    let tests = "/// ZOOKEEPER-12.\n#[test]\nfn a_test() {\n}\n";
+    let row = |fault: &str, test: &str| unproven(&format!("| {fault} | what | `sim: {test}` |"), tests).len();
+    assert_eq!(row("ZOOKEEPER-12", "a_test"), 0);
+    assert_eq!(row("ZOOKEEPER-12, ZOOKEEPER-1", "a_test"), 1);
+    assert_eq!(row("ZOOKEEPER-12", "no_test"), 1);
+}

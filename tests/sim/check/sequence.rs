@@ -297,8 +297,11 @@ mod tests {
         assert_ne!(cries(&sent), Vec::<String>::new());
     }
 
-    /// Servers lead epochs, one after the other, with a snapshot and what is logged behind it.
-    fn cries_at(reigns: &[(i64, (i64, u32), &[(i64, u32)])]) -> usize {
+    /// An epoch, and with which snapshot and which transactions behind it its leader begins; zxids as epoch and counter.
+    type Reign<'a> = (i64, (i64, u32), &'a [(i64, u32)]);
+
+    /// Servers lead epochs, one after the other.
+    fn cries_at(reigns: &[Reign<'_>]) -> usize {
         let trace = Trace::new(Time::default(), false);
         let mut sequence = Sequence::new(10, 1);
         let zxid = |(epoch, counter): (i64, u32)| Zxid::of(Epoch(epoch), counter);
@@ -311,8 +314,8 @@ mod tests {
 
     #[test]
     fn a_leader_brings_along_what_nobody_has_had() {
-        let first: (i64, (i64, u32), &[(i64, u32)]) = (1, (0, 0), &[]);
-        let second: (i64, (i64, u32), &[(i64, u32)]) = (2, (0, 0), &[(1, 1), (1, 2)]);
+        let first: Reign<'_> = (1, (0, 0), &[]);
+        let second: Reign<'_> = (2, (0, 0), &[(1, 1), (1, 2)]);
         assert_eq!(cries_at(&[first, second, (3, (1, 1), &[(1, 2), (2, 1)])]), 0);
         assert_eq!(cries_at(&[first, second, (3, (2, 7), &[(2, 8)])]), 0);
         assert_eq!(cries_at(&[first, second, (3, (2, 0), &[(2, 1)])]), 0);
@@ -320,8 +323,8 @@ mod tests {
 
     #[test]
     fn a_leader_that_lacks_or_invents_something_is_noticed() {
-        let first: (i64, (i64, u32), &[(i64, u32)]) = (1, (0, 0), &[]);
-        let second: (i64, (i64, u32), &[(i64, u32)]) = (2, (0, 0), &[(1, 1), (1, 2)]);
+        let first: Reign<'_> = (1, (0, 0), &[]);
+        let second: Reign<'_> = (2, (0, 0), &[(1, 1), (1, 2)]);
         for third in [
             (3, (0, 0), [(1, 1)].as_slice()),
             (3, (0, 0), &[(1, 2)]),
