@@ -253,7 +253,7 @@ fn a_crash_or_failure_at_the_files_of_the_epochs_keeps_nobody_down() {
 
 fn epoch_files() -> Vec<Scene> {
     let scene = |number: u64| {
-        let trouble = if number % 2 == 0 {
+        let trouble = if number.is_multiple_of(2) {
             Trouble::Fails
         } else {
             Trouble::PowerOff
