@@ -31,7 +31,7 @@ fn promises_hold_under_faults() {
     let run = Run {
         seed: setting("OXKEEPER_HISTORY_SEED", 7),
         servers: setting("OXKEEPER_HISTORY_SERVERS", 3) as usize,
-        clients: setting("OXKEEPER_HISTORY_CLIENTS", 6) as usize,
+        clients: setting("OXKEEPER_HISTORY_CLIENTS", 8) as usize,
         faults: Duration::from_secs(setting("OXKEEPER_HISTORY_SECONDS", 25)),
     };
     run.carry_out();
