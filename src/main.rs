@@ -55,7 +55,13 @@ fn obey(
 
 /// A reader that has gone (`| head`) is no error.
 fn print(text: &str) -> ExitCode {
-    use std::io::Write;
-    drop(writeln!(std::io::stdout(), "{}", text.trim_end()));
-    ExitCode::Ok
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
+        // A reader that has gone has had enough.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("oxkeeper: cannot write the output: {error}");
+            ExitCode::Unexpected
+        }
+        _ => ExitCode::Ok,
+    }
 }

@@ -1,5 +1,6 @@
 //! `oxkeeper purge`: removes old snapshots and logs, for zkCleanup.sh. (PurgeTxnLog.main)
 
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use crate::runtime::{Disk, ExitCode, OsDisk};
@@ -24,10 +25,18 @@ pub fn run(words: &[String]) -> ExitCode {
     let dirs = Dirs::of(Path::new(log_dir), Path::new(snapshot_dir));
     match purge(&OsDisk, &dirs, count) {
         Ok(removed) => {
-            removed
+            let mut out = std::io::stdout();
+            let said = removed
                 .iter()
-                .for_each(|path| println!("Removing file: {}", path.display()));
-            ExitCode::Ok
+                .try_for_each(|path| writeln!(out, "Removing file: {}", path.display()));
+            match said {
+                // A reader that has gone has had enough.
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => refuse(&format!(
+                    "{} files were removed; cannot write the output: {error}",
+                    removed.len()
+                )),
+                _ => ExitCode::Ok,
+            }
         }
         Err(error) => refuse(&error.to_string()),
     }

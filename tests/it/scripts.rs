@@ -514,6 +514,39 @@ fn tools_tell_what_is_wrong_with_their_words() {
 }
 
 #[test]
+fn what_cannot_be_written_is_told_with_a_code() {
+    let place = tempfile::tempdir().expect("a directory");
+    let data = place.path().join("version-2");
+    fs::create_dir(&data).expect("a directory");
+    let snapshot = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/java-3.4.14/data/snapshot.1d");
+    for number in 1..=5 {
+        fs::copy(&snapshot, data.join(format!("snapshot.{number}"))).expect("a file");
+    }
+    let dir = place.path().to_str().expect("a name");
+    for words in [
+        &["options"][..],
+        &["man"],
+        &["completion", "zsh"],
+        &["purge", dir, "-n", "3"],
+    ] {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("a device");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oxkeeper"));
+        let output = command.args(words).stdout(full).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let told = said.contains("cannot write the output: ") && !said.contains("panicked");
+        assert!(output.status.code() == Some(1) && told, "{words:?}: {said}");
+    }
+    assert_eq!(
+        fs::read_dir(&data).expect("a directory").count(),
+        3,
+        "the purge has gone on"
+    );
+}
+
+#[test]
 fn the_sample_configuration_is_one_that_a_server_takes() {
     let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("conf/zoo_sample.cfg");
     let text = fs::read(&sample).expect("the sample");
