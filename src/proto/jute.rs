@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
     /// The string at the cursor, if what stands there looks like one: a guess for log lines. (Request.toString)
     pub fn string_prefix(&self) -> Option<Cow<'a, str>> {
         let bytes = <&[u8]>::decode(&mut self.clone()).ok()?;
-        (bytes.len() < LONGEST_GUESS).then(|| text(bytes))
+        (bytes.len() < LONGEST_GUESS).then(|| String::from_utf8_lossy(bytes))
     }
 
     /// A length, or `None` for null.
@@ -243,18 +243,10 @@ impl Encode for Cow<'_, str> {
     }
 }
 
-/// Bytes as text: invalid UTF-8 becomes U+FFFD, as in Java's decoder.
-pub fn text(bytes: &[u8]) -> Cow<'_, str> {
-    // Text is valid but for the rarest case, and looking for that alone is far quicker than what repairs it.
-    match std::str::from_utf8(bytes) {
-        Ok(text) => Cow::Borrowed(text),
-        Err(_) => String::from_utf8_lossy(bytes),
-    }
-}
-
+/// Invalid UTF-8 becomes U+FFFD, as in Java's decoder.
 impl<'a> Decode<'a> for Cow<'a, str> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(text(Decode::decode(reader)?))
+        Ok(String::from_utf8_lossy(Decode::decode(reader)?))
     }
 }
 
@@ -267,7 +259,7 @@ impl Decode<'_> for String {
 /// A string that may be null.
 impl<'a> Decode<'a> for Option<Cow<'a, str>> {
     fn decode(reader: &mut Reader<'a>) -> Result<Self, Malformed> {
-        Ok(Option::<&[u8]>::decode(reader)?.map(text))
+        Ok(Option::<&[u8]>::decode(reader)?.map(String::from_utf8_lossy))
     }
 }
 

@@ -13,7 +13,6 @@ use super::acl_cache::AclRef;
 use super::data_tree::{DataTree, ROOT};
 use super::node::Node;
 use super::path::split;
-use crate::proto::jute::text;
 use crate::proto::{Acl, Id, Perms, Reader, SessionId, StatPersisted};
 use crate::proto::{Decode, Malformed};
 use crate::seeded_fault::SeededFault;
@@ -109,7 +108,7 @@ fn read_nodes(tree: &mut DataTree, input: &mut Input<'_, impl Read>) -> Result<(
     let mut bytes = Vec::new();
     loop {
         input.buffer(&mut bytes)?;
-        let path = text(&bytes);
+        let path = String::from_utf8_lossy(&bytes);
         if path == "/" {
             break;
         }
@@ -300,7 +299,7 @@ impl<R: Read> Input<'_, R> {
     fn text(&mut self) -> Result<String, ReadTreeError> {
         let mut bytes = Vec::new();
         self.buffer(&mut bytes)?;
-        Ok(text(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The length just read says null.
