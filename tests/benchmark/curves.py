@@ -1,7 +1,6 @@
 """How throughput changes: with the share of reads, with losses, and with the size of everything."""
 
 import resource
-import threading
 import time
 
 import loads
@@ -34,13 +33,11 @@ def timeline(run, ensemble):
     seconds = 5 * step_s
     load = run.bench_beside(ensemble.nodes, *loads.PIPELINED, "-p", 90, "-t", seconds, "-w", 1, "--window", 100,
                             "--reconnect", "--no-setup")
-    happened = []
-    losses = threading.Thread(target=lose_and_return, args=(ensemble, step_s, happened))
-    losses.start()
+    # In this thread, since what a thread starts dies with it (see peers.spawn).
+    happened = lose_and_return(ensemble, step_s)
     report = load.report(may_lose_connections=True)
     # The measurement ends with the program, but for the last answers.
     begin_s = load.ended_s - seconds
-    losses.join()
     ensemble.heal()
     rates = [window["operations"] * 10 for window in report["windows"]]
     rates += [0] * (seconds * 10 - len(rates))
@@ -48,7 +45,9 @@ def timeline(run, ensemble):
     run.timelines[ensemble.kind] = {"rates": rates[: seconds * 10], "events": events}
 
 
-def lose_and_return(ensemble, step_s, happened):
+def lose_and_return(ensemble, step_s):
+    """What happened, and when."""
+    happened = []
     time.sleep(1)
     leader = ensemble.leader()
     follower = next(node for node in ensemble.nodes if node is not leader)
@@ -59,6 +58,7 @@ def lose_and_return(ensemble, step_s, happened):
         time.sleep(step_s)
         happened.append((time.monotonic(), what))
         act()
+    return happened
 
 
 def scaling(run):

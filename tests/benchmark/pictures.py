@@ -4,7 +4,7 @@ import math
 
 from servers import OURS, THEIRS
 
-WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 640, 360, 76, 16, 44, 56
+WIDTH, HEIGHT, LEFT, RIGHT, BOTTOM, TOP = 680, 360, 76, 40, 44, 56
 COLOURS = {OURS: "#d9622b", THEIRS: "#5b7fa6"}
 NAMES = {OURS: "oxkeeper", THEIRS: "ZooKeeper 3.4.14"}
 MIXES = (("100", "reads", ""), ("90", "90% reads", "7 4"), ("0", "writes", "2 4"))
@@ -62,7 +62,7 @@ def percentiles(kinds, title):
 
 def failures(timelines):
     """Requests a second, ten times a second, with what happened meanwhile; one strip for each kind."""
-    chart = Chart("Requests per second while servers are killed and return; 3 servers, 90% reads", strips=len(timelines))
+    chart = Chart("Requests per second while servers are killed and return; 3 servers", strips=len(timelines))
     for kind in (kind for kind in (OURS, THEIRS) if kind in timelines):
         rates, events = timelines[kind]["rates"], timelines[kind]["events"]
         top, seconds = nice(max(rates + [1])), len(rates) / 10
@@ -130,7 +130,9 @@ class Chart:
         self.parts.append(
             f'<line class="mark" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" y2="{bottom}" stroke-dasharray="3 3"/>'
         )
-        self.parts.append(f'<text x="{x + 4:.1f}" y="{top - 6}" font-size="11">{label}</text>')
+        # Near the right edge the words stand before their line.
+        anchor, aside = ("end", -4) if share > 0.8 else ("start", 4)
+        self.parts.append(f'<text x="{x + aside:.1f}" y="{top - 6}" font-size="11" text-anchor="{anchor}">{label}</text>')
 
     def next_strip(self):
         self.strip_top += self.strip_height + BOTTOM
@@ -141,14 +143,14 @@ class Chart:
         for kind in (kind for kind in (OURS, THEIRS) if kind in kinds):
             self.parts.append(f'<rect x="{x}" y="29" width="14" height="4" fill="{COLOURS[kind]}"/>')
             self.parts.append(f'<text x="{x + 20}" y="36">{NAMES[kind]}</text>')
-            x += 40 + 8 * len(NAMES[kind])
+            x += 36 + 7.5 * len(NAMES[kind])
         for mix, dashes in mixes:
             dashed = f' stroke-dasharray="{dashes}"' if dashes else ""
             self.parts.append(
                 f'<line class="dashes" x1="{x}" y1="31" x2="{x + 28}" y2="31" stroke-width="2"{dashed}/>'
             )
             self.parts.append(f'<text x="{x + 34}" y="36">{mix}</text>')
-            x += 54 + 8 * len(mix)
+            x += 48 + 7.5 * len(mix)
         return "\n".join(self.parts + ["</svg>"]) + "\n"
 
 
