@@ -332,7 +332,7 @@ def operations():
 # read from whatever the body holds; oxkeeper knows no such request of a client.
 CHECK, CREATE_SESSION = 13, -10
 # What 3.4.14 knows nothing of, and oxkeeper does: see newer_operations.py.
-NEWER = (15, 17, 18, 19, 21, 22, 103, 104, 105, 106, 107)
+NEWER = (15, 16, 17, 18, 19, 21, 22, 103, 104, 105, 106, 107)
 
 
 def strings_and_vectors():
