@@ -217,7 +217,7 @@ fn read_environment(
 ) -> (SystemProperties, Vec<Note>) {
     let variables: &[&'static str] = match command {
         Command::Server(_) => &["SERVER_JVMFLAGS", "JVMFLAGS"],
-        Command::Tool(Tool::Cli, _) => &["CLIENT_JVMFLAGS", "JVMFLAGS"],
+        Command::Tool(Tool::Cli | Tool::Bench, _) => &["CLIENT_JVMFLAGS", "JVMFLAGS"],
         Command::Tool(..) => &["JVMFLAGS"],
         Command::Options | Command::Print(_) => &[],
     };

@@ -8,6 +8,7 @@ use sha1::{Digest, Sha1};
 use subtle::ConstantTimeEq;
 
 use crate::proto::{Acl, Id, Perms};
+use crate::tls::subject::is_name;
 
 /// The rules that the operator has set.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct Auth {
     pub sasl_provider: bool,
     /// The name that matches every `sasl` entry instead of `super`. (`zookeeper.superUser`)
     pub super_user: Option<String>,
+    /// Whether the `x509` scheme has a provider: some port of the clients speaks TLS.
+    pub x509_provider: bool,
+    /// The owner of a certificate who may do everything. (`zookeeper.X509AuthenticationProvider.superUser`)
+    pub x509_super_user: Option<String>,
 }
 
 /// Why credentials were not taken, for the log; the client is told AuthFailed.
@@ -50,21 +55,30 @@ impl Auth {
         match scheme {
             "ip" => Ok(vec![ip_identity(remote)]),
             "digest" => Ok(self.digest_identities(&String::from_utf8_lossy(auth))),
+            // Who has shown a certificate is known before; this one has not.
+            "x509" if self.x509_provider => Err(AuthRefusal::Failed {
+                scheme: scheme.to_owned(),
+            }),
             "sasl" if self.sasl_provider => Err(AuthRefusal::Failed {
                 scheme: scheme.to_owned(),
             }),
             _ => {
-                let known = if self.sasl_provider {
-                    "ip sasl digest "
-                } else {
-                    "ip digest "
-                };
+                let sasl = if self.sasl_provider { "sasl " } else { "" };
+                let x509 = if self.x509_provider { "x509 " } else { "" };
+                let known = format!("ip {sasl}{x509}digest ");
                 Err(AuthRefusal::NoProvider {
                     scheme: scheme.to_owned(),
-                    known: known.to_owned(),
+                    known,
                 })
             }
         }
+    }
+
+    /// What a connection is whose client has shown a certificate of this owner.
+    pub fn certificate_identities(&self, subject: &str) -> Vec<Id> {
+        let is_super = self.x509_super_user.as_deref() == Some(subject);
+        let super_id = is_super.then(|| Id::new("super", subject));
+        super_id.into_iter().chain([Id::new("x509", subject)]).collect()
     }
 
     /// Whether one of `identities` has one of `perms` by this list. An empty list is open.
@@ -120,6 +134,7 @@ impl Auth {
         match id.scheme.as_str() {
             "digest" => id.id.split(':').next().unwrap_or_default(),
             "ip" => &id.id,
+            "x509" if self.x509_provider => &id.id,
             "sasl" if self.sasl_provider => &id.id,
             _ => "",
         }
@@ -137,7 +152,9 @@ impl Auth {
 
     /// Whether an identity of this scheme says who somebody is, not only where. (isAuthenticated)
     fn proves(&self, scheme: &str) -> bool {
-        scheme == "digest" || (scheme == "sasl" && self.sasl_provider)
+        scheme == "digest"
+            || (scheme == "x509" && self.x509_provider)
+            || (scheme == "sasl" && self.sasl_provider)
     }
 
     fn matches(&self, id: &Id, entry: &Id) -> bool {
@@ -147,6 +164,9 @@ impl Auth {
         match entry.scheme.as_str() {
             "ip" => ip_matches(&id.id, &entry.id),
             "digest" => id.id == entry.id,
+            "x509" => {
+                self.x509_provider && (id.id == entry.id || self.x509_super_user.as_ref() == Some(&id.id))
+            }
             "sasl" if self.sasl_provider => {
                 id.id == self.super_user.as_deref().unwrap_or("super") || id.id == entry.id
             }
@@ -158,6 +178,7 @@ impl Auth {
         match id.scheme.as_str() {
             "ip" => ipv4(&id.id).is_some(),
             "digest" => is_user_and_digest(&id.id),
+            "x509" => self.x509_provider && is_name(&id.id),
             "sasl" => self.sasl_provider && is_kerberos_name(&id.id),
             _ => false,
         }

@@ -18,6 +18,7 @@ pub mod sasl;
 pub mod seeded_fault;
 pub mod server;
 pub mod storage;
+pub mod tls;
 pub mod tools;
 pub mod tree;
 pub mod zab;

@@ -1,10 +1,11 @@
 //! The command line of oxkeeper.
 
 use oxkeeper::args::{self, Command, Invocation, Tool};
-use oxkeeper::config;
+use oxkeeper::config::{self, SystemProperties, properties};
 use oxkeeper::runtime::ExitCode;
 use oxkeeper::server::{self, logging};
 use oxkeeper::tools;
+use oxkeeper::tools::stream::ClientProperties;
 
 fn main() {
     let words: Vec<String> = std::env::args_os()
@@ -34,9 +35,9 @@ fn obey(
             logging::write_notes(&notes);
             server::run(&source, system)
         }
-        Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments),
+        Command::Tool(Tool::Bench, arguments) => tools::bench::run(&arguments, &of_client(&system)),
         Command::Tool(Tool::Cli, arguments) => match config::client_login(&system) {
-            Ok(login) => tools::cli::run(&arguments, login),
+            Ok(login) => tools::cli::run(&arguments, login, &of_client(&system)),
             Err(error) => {
                 eprintln!("oxkeeper cli: {error}");
                 ExitCode::BadConfig
@@ -50,6 +51,20 @@ fn obey(
         Command::Tool(Tool::Rounds, arguments) => tools::rounds::run(&arguments),
         Command::Options => print(&oxkeeper::config::options::reference()),
         Command::Print(text) => print(&text),
+    }
+}
+
+/// What a client is told by properties.
+fn of_client(system: &SystemProperties) -> ClientProperties {
+    ClientProperties {
+        values: system.values(),
+        parse: |bytes| {
+            let entries = properties::parse(bytes).map_err(|error| error.to_string())?;
+            Ok(entries
+                .into_iter()
+                .map(|entry| (entry.key, entry.value))
+                .collect())
+        },
     }
 }
 

@@ -366,6 +366,9 @@ impl Cnxn {
         {
             return Ok(self.take_word(word, rest, round));
         }
+        if self.state == State::Fresh && first.starts_with(TLS_RECORD) {
+            return Err(Hangup::UnexpectedTls);
+        }
         let length = i32::from_be_bytes(*first);
         let in_bounds = |&count: &usize| count <= round.rules.max_frame_bytes;
         let count = usize::try_from(length)
@@ -541,6 +544,8 @@ fn is_a_client_s(op: OpCode, body: &[u8]) -> bool {
     !makes_a_session && !matches!(op, OpCode::Notification | OpCode::Error | OpCode::DeleteContainer)
 }
 
+/// How a TLS connection begins: a record of the handshake, of a version 3.
+const TLS_RECORD: &[u8] = &[0x16, 3];
 /// With so much unsent a connection is not read any more: it does not read its answers.
 const MOST_UNREAD_BYTES: usize = 1024 * 1024;
 /// With so much unsent it is closed. Events and large answers can exceed what pauses its reading.

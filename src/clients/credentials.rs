@@ -1,5 +1,7 @@
 //! How a connection proves to be somebody. (ZooKeeperServer.processPacket, processSasl)
 
+use std::sync::Arc;
+
 use crate::auth::AuthRefusal;
 use crate::proto::requests::AuthPacket;
 use crate::proto::{Decode, ErrorCode, Id, Xid, Zxid};
@@ -48,6 +50,15 @@ impl Cnxn {
         Ok(())
     }
 
+    /// The client has shown a certificate that is believed, of this owner. (X509AuthenticationProvider)
+    pub fn on_certificate(&mut self, subject: &str, round: &mut Round<'_>) {
+        let proven = round.rules.auth.certificate_identities(subject);
+        self.identities = self.identities.iter().cloned().chain(proven).collect();
+        let text = format_args!("Authenticated Id '{subject}' for scheme 'x509'");
+        let now_ms = round.now.elapsed_ms;
+        round.quiet.say(Line::Auth, log::Level::Info, now_ms, text);
+    }
+
     /// Who this connection is with these credentials, too. Null credentials prove nothing but an address.
     fn prove(&self, scheme: &str, auth: Option<&[u8]>, round: &Round<'_>) -> Result<Identities, AuthRefusal> {
         let failed = || AuthRefusal::Failed {
@@ -55,6 +66,10 @@ impl Cnxn {
         };
         if auth.is_none() && scheme == "digest" {
             return Err(failed());
+        }
+        // The certificate was shown before the first request; what is sent with the packet is not looked at.
+        if scheme == "x509" && self.identities.iter().any(|id| id.scheme == scheme) {
+            return Ok(Arc::clone(&self.identities));
         }
         let proven = round
             .rules

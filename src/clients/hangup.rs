@@ -34,6 +34,15 @@ pub enum Hangup {
     /// Sessions are asked for faster than the operator allows.
     #[error("more sessions are asked for than connection_throttle_tokens allows")]
     Throttled,
+    /// The client speaks TLS where nobody understands it.
+    #[error("the client speaks TLS, and this port does not: see secureClientPort and client.portUnification")]
+    UnexpectedTls,
+    /// The client has not shaken hands in time, or was the slowest of too many.
+    #[error("no TLS handshake within {0} ms")]
+    NoGreeting(i64),
+    /// The client's certificate is not to be believed.
+    #[error("{0}")]
+    Certificate(&'static str),
     /// The server refuses the session and has said so already.
     #[error("refused")]
     Refused,

@@ -17,6 +17,7 @@ mod servers;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -33,6 +34,7 @@ use options::Opt;
 pub use sasl::{ClientSasl, QuorumSasl, client_login};
 use settings::Settings;
 pub use settings::{Setting, SystemProperties};
+pub use tls::TlsConfig;
 
 /// Where a server's configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +59,8 @@ pub struct Note {
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The port for clients; 0, from arguments only, for any free one.
-    pub client_port: u16,
+    /// The port for clients; 0, from arguments only, for any free one. None if all clients speak TLS.
+    pub client_port: Option<u16>,
     /// The address or host name to listen on, not yet resolved; all addresses if none.
     pub client_port_address: Option<String>,
     /// Where snapshots, myid and epoch files are.
@@ -111,6 +113,8 @@ pub struct Config {
     pub metrics: Option<HttpAddress>,
     /// The admin server, if there is one.
     pub admin: Option<AdminConfig>,
+    /// TLS.
+    pub tls: TlsConfig,
     /// The ensemble, unless the server stands alone.
     pub ensemble: Option<EnsembleConfig>,
     /// All system properties with their values, those of the file included.
@@ -204,8 +208,14 @@ impl Config {
         let data_dir = settings.directory(&options::DATA_DIR)?;
         let data_dir = data_dir.ok_or_else(|| settings.missing("dataDir", ""))?;
         let data_log_dir = settings.directory(&options::DATA_LOG_DIR)?;
-        let client_port = settings.number(&options::CLIENT_PORT)?;
+        let tls = tls::tls(&mut settings)?;
+        // Without the other port it is not missed.
+        let client_port = match settings.number_if_set(&options::CLIENT_PORT)? {
+            None if tls.secure_port.is_none() => Some(settings.number(&options::CLIENT_PORT)?),
+            port => port,
+        };
         let mut config = Config::common(&mut settings, client_port, data_dir)?;
+        config.tls = tls;
         if let Some(data_log_dir) = data_log_dir {
             config.data_log_dir = data_log_dir;
         }
@@ -251,13 +261,17 @@ impl Config {
 
     fn standalone(port: u16, data_dir: &str, system: SystemProperties) -> Result<Config, ConfigError> {
         let mut settings = Settings::new(COMMAND_LINE.to_owned(), system);
-        let mut config = Config::common(&mut settings, port, PathBuf::from(data_dir))?;
+        let mut config = Config::common(&mut settings, Some(port), PathBuf::from(data_dir))?;
         config.notes = settings.notes;
         Ok(config)
     }
 
     /// All that does not depend on the form of the configuration, with one directory and no ensemble.
-    fn common(settings: &mut Settings, client_port: u16, data_dir: PathBuf) -> Result<Config, ConfigError> {
+    fn common(
+        settings: &mut Settings,
+        client_port: Option<u16>,
+        data_dir: PathBuf,
+    ) -> Result<Config, ConfigError> {
         settings.note_what_has_no_effect();
         let tick_time_ms = settings.number(&options::TICK_TIME)?;
         let (min_session_timeout_ms, max_session_timeout_ms) = session_timeouts(settings, tick_time_ms)?;
@@ -302,6 +316,7 @@ impl Config {
             limits: limits::limits(settings)?,
             metrics: http::metrics(settings)?,
             admin: http::admin(settings)?,
+            tls: TlsConfig::default(),
             ensemble: None,
             properties: settings.properties.values(),
             notes: Vec::new(),

@@ -165,6 +165,8 @@ options! {
     DATA_LOG_DIR = Key "dataLogDir", Kind::Directory, "", "directory of the transaction log; dataDir if not set";
     CLIENT_PORT = Key "clientPort", Kind::Number(1, 65_535), "", "port for clients";
     CLIENT_PORT_ADDRESS = Key "clientPortAddress", Kind::Text, "", "address or host name to listen on; all addresses if not set";
+    SECURE_CLIENT_PORT = Key "secureClientPort", Kind::Number(1, 65_535), "", "port for clients that speak TLS, beside clientPort or instead of it";
+    SECURE_CLIENT_PORT_ADDRESS = Key "secureClientPortAddress", Kind::Text, "", "address or host name to listen on for them; all addresses if not set";
     TICK_TIME = Key "tickTime", Kind::Number(1, INT_MAX), "3000", "milliseconds of a tick, the unit of session timeouts and limits";
     MAX_CLIENT_CNXNS = Key "maxClientCnxns", Kind::Number(INT_MIN, INT_MAX), "60", "connections allowed from one address; 0 or less for no limit";
     MIN_SESSION_TIMEOUT = Key "minSessionTimeout", Kind::Number(-1, INT_MAX), "-1", "least session timeout, milliseconds; -1 for 2 ticks; refused without maxSessionTimeout";
@@ -187,6 +189,8 @@ options! {
     QUORUM_SERVER_LOGIN_CONTEXT = Key "quorum.auth.server.saslLoginContext", Kind::Text, "QuorumServer", "JAAS section for accepting";
     QUORUM_SERVICE_PRINCIPAL = Key "quorum.auth.kerberos.servicePrincipal", Kind::Text, "zkquorum/localhost", "Kerberos principal of the servers";
     QUORUM_CNXN_THREADS_SIZE = Key "quorum.cnxn.threads.size", Kind::Number(INT_MIN, INT_MAX), "20", "no effect: connections between servers are not opened by a pool";
+    SSL_QUORUM = Key "sslQuorum", Kind::Bool, "false", "refused if true: servers do not speak TLS with each other";
+    PORT_UNIFICATION = Key "portUnification", Kind::Bool, "false", "likewise";
 
     SNAP_COUNT = Property "zookeeper.snapCount", Kind::Number(INT_MIN, INT_MAX), "100000", "transactions between snapshots, at least 2";
     GLOBAL_OUTSTANDING_LIMIT = Property "zookeeper.globalOutstandingLimit", COUNT, "1000", "requests in process above which clients are read more slowly";
@@ -234,6 +238,26 @@ options! {
     CONNECTION_TOKENS = Property "zookeeper.connection_throttle_tokens", Kind::CNumber(0, INT_MAX), "0", "sessions that may be asked for in one burst; who comes when none is left is hung up on; 0 for no limit";
     CONNECTION_FILL_TIME = Property "zookeeper.connection_throttle_fill_time", Kind::CNumber(1, INT_MAX), "1", "milliseconds in which that many come back as connection_throttle_fill_count says";
     CONNECTION_FILL_COUNT = Property "zookeeper.connection_throttle_fill_count", Kind::CNumber(0, INT_MAX), "1", "how many come back in that time";
+    SSL_KEY_STORE = Property "zookeeper.ssl.keyStore.location", Kind::Text, "", "PEM file with private key and certificates for the clients' port";
+    SSL_KEY_STORE_PASSWORD = Property "zookeeper.ssl.keyStore.password", Kind::Text, "", "password of an encrypted private key (PKCS#8, PBES2)";
+    SSL_KEY_STORE_PASSWORD_PATH = Property "zookeeper.ssl.keyStore.passwordPath", Kind::Text, "", "file that holds that password";
+    SSL_KEY_STORE_TYPE = Property "zookeeper.ssl.keyStore.type", Kind::Text, "", "PEM; JKS and PKCS12 are refused with the command that converts them";
+    SSL_TRUST_STORE = Property "zookeeper.ssl.trustStore.location", Kind::Text, "", "PEM file with the certificates that are trusted";
+    SSL_TRUST_STORE_PASSWORD = Property "zookeeper.ssl.trustStore.password", Kind::Text, "", "not needed: certificates in PEM are not encrypted";
+    SSL_TRUST_STORE_PASSWORD_PATH = Property "zookeeper.ssl.trustStore.passwordPath", Kind::Text, "", "likewise";
+    SSL_TRUST_STORE_TYPE = Property "zookeeper.ssl.trustStore.type", Kind::Text, "", "as the type of the key store";
+    SSL_CLIENT_AUTH = Property "zookeeper.ssl.clientAuth", Kind::Text, "need", "whether who connects must show a certificate: need, want or none";
+    SSL_HOSTNAME_VERIFICATION = Property "zookeeper.ssl.hostnameVerification", Kind::Bool, "true", "whether certificates must name the host of who shows them; false switches the next one off too";
+    SSL_CLIENT_HOSTNAME_VERIFICATION = Property "zookeeper.ssl.clientHostnameVerification", Kind::Bool, "false", "whether a client's certificate must name the address that it calls from";
+    SSL_PROTOCOL = Property "zookeeper.ssl.protocol", Kind::Text, "TLSv1.3", "newest version of TLS that is spoken: TLSv1.3 (with TLSv1.2) or TLSv1.2";
+    SSL_ENABLED_PROTOCOLS = Property "zookeeper.ssl.enabledProtocols", Kind::Text, "", "versions of TLS that are spoken, with commas between, instead";
+    SSL_CIPHER_SUITES = Property "zookeeper.ssl.ciphersuites", Kind::Text, "", "cipher suites that are spoken, by their standard names, with commas between; all that are offered if not set";
+    SSL_HANDSHAKE_TIMEOUT = Property "zookeeper.ssl.handshakeDetectionTimeoutMillis", Kind::Number(1, INT_MAX), "5000", "milliseconds that a handshake may take";
+    SSL_CRL = Property "zookeeper.ssl.crl", Kind::Bool, "false", "refused if true: revocation lists are not looked at";
+    SSL_OCSP = Property "zookeeper.ssl.ocsp", Kind::Bool, "false", "refused if true: OCSP is not asked";
+    CLIENT_PORT_UNIFICATION = Property "zookeeper.client.portUnification", Kind::Bool, "false", "hear clients with TLS and without on clientPort";
+    CLIENT_CERT_RELOAD = Property "zookeeper.client.certReload", Kind::Bool, "false", "renew ssl key and trust when their files change";
+    X509_SUPER_USER = Property "zookeeper.X509AuthenticationProvider.superUser", Kind::Text, "", "owner of a certificate who may do everything, as Java writes names: CN=admin,O=Example";
     INITIAL_ZXID = StrictProperty "zookeeper.testingonly.initialZxid", Kind::Number(i64::MIN, i64::MAX), "", "tests only: counter with which a leader's epoch begins";
     ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
     LOG_DIR = Property "zookeeper.log.dir", Kind::Text, ".", "directory of ROLLINGFILE; only as -D";
@@ -245,15 +269,18 @@ options! {
 /// Groups of names without effect. A name belongs to the first group that has it.
 pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     WithoutEffect {
+        names: &["ssl.quorum.*", "sslQuorumReloadCertFiles"],
+        why: "servers do not speak TLS with each other",
+    },
+    WithoutEffect {
         names: &[
-            "secureClientPort",
-            "secureClientPortAddress",
-            "ssl.*",
-            "sslQuorum",
-            "portUnification",
-            "client.portUnification",
+            "ssl.context.supplier.class",
+            "ssl.authProvider",
+            "ssl.sslProvider",
+            "fips-mode",
+            "tcnative.*",
         ],
-        why: "TLS came with 3.5 and is not offered; no port is opened for it",
+        why: "TLS is built in: there are no other providers of it to load",
     },
     WithoutEffect {
         names: &[

@@ -2,20 +2,33 @@
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::clients::address::{JavaAddress, JavaIp};
 use crate::clients::{Cnxn, Line};
 use crate::proto::ConnId;
 use crate::runtime::machine::max_open_files;
+use crate::tls::Greeting;
 
 use super::desk::Desk;
 use super::table::{Socket, Table};
 
+/// Both directions of a client's connection. What cannot be done at once fails as [`ErrorKind::WouldBlock`]. A write
+/// that has failed so is asked for again with the same bytes; a flush writes what the stream has of its own to say.
+pub trait Stream: Read + Write {
+    /// How far the client is with telling who it is, before anything is heard of it. Who is not asked has done so.
+    fn greeting(&self, _remote: IpAddr) -> Greeting {
+        Greeting::Done { subject: None }
+    }
+
+    /// Nothing more will be written.
+    fn end(&mut self) {}
+}
+
 /// Where connections come from: the operating system, or a simulated network.
 pub trait Listener {
-    /// Both directions of a connection. What cannot be done at once fails as [`ErrorKind::WouldBlock`].
-    type Stream: Read + Write;
+    /// What it gives.
+    type Stream: Stream;
 
     /// Takes the next of those who wait.
     ///
@@ -150,8 +163,10 @@ impl<L: Listener> Acceptor<L> {
         let text = format_args!("Accepted socket connection from {}", JavaAddress(remote));
         desk.quiet
             .say(Line::Accepted, log::Level::Info, desk.now.elapsed_ms, text);
+        let greets = stream.greeting(remote.ip()) == Greeting::Pending;
         table.insert(Socket {
             stream,
+            greets,
             cnxn: Cnxn::new(conn, remote, desk.now),
             // The poll tells also what was there before the connection was registered.
             readable: false,

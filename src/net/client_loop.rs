@@ -10,21 +10,23 @@
 //! chain: no answer of theirs can overtake that of a read before them.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clients::{Fate, Hangup, Pause};
-use crate::proto::{ConnId, SessionId};
+use crate::proto::ConnId;
 use crate::request::reads::Reading;
 use crate::request::{ClientLetter, Outcome, Replies};
 use crate::runtime::Clock;
 use crate::seeded_fault::SeededFault;
 
-use super::acceptor::{Acceptor, Listener};
+use super::acceptor::{Acceptor, Listener, Stream};
 use super::answers::answer;
 use super::client_port::{PortConfig, PortLimits};
 use super::desk::{Desk, Serves};
+use super::greetings::{self, Greetings};
+use super::leaving::{close, close_all, close_session, write};
 use super::mailbox::Mailbox;
 use super::table::{Socket, Table};
 use super::throttle::hold_back;
@@ -42,6 +44,7 @@ pub struct ClientLoop<L: Listener> {
     patience_ms: i64,
     /// How many requests may be inside at once, if that is limited.
     most_inside: Option<usize>,
+    greetings: Greetings,
     lists: Lists,
     buffer: Vec<u8>,
 }
@@ -87,7 +90,7 @@ impl<L: Listener> ClientLoop<L> {
     /// A loop without connections, by the rules of `config`. `port` and `envi` are for the words that tell them.
     pub fn new(
         config: PortConfig,
-        port: u16,
+        port: Option<u16>,
         envi: String,
         listener: L,
         mailbox: Mailbox<ClientLetter>,
@@ -106,12 +109,13 @@ impl<L: Listener> ClientLoop<L> {
             sessions,
         } = config.limits;
         let words = Words {
-            conf: format!("clientPort={port}\n{}", config.conf),
+            conf: format!("clientPort={}\n{}", port.map_or(-1, i32::from), config.conf),
             envi,
             trace_mask: TRACE_MASK,
             disk,
             dirs,
         };
+        let greetings = Greetings::new(config.greeting_ms());
         ClientLoop {
             acceptor: Acceptor::new(listener, config.max_per_address, connections),
             mailbox,
@@ -121,6 +125,7 @@ impl<L: Listener> ClientLoop<L> {
             words,
             patience_ms: config.patience_ms,
             most_inside: requests,
+            greetings,
             lists: Lists::default(),
             buffer: vec![0; READ_BYTES],
         }
@@ -153,6 +158,7 @@ impl<L: Listener> ClientLoop<L> {
     /// One round: takes letters and connections, reads, answers, writes.
     pub fn round(&mut self, signals: impl Iterator<Item = Signal>) {
         self.desk.begin_round(self.clock.now(), self.clock.elapsed_us());
+        self.greetings.begin_round();
         signals.for_each(|signal| self.on_signal(signal));
         self.take_letters();
         self.accept();
@@ -187,6 +193,10 @@ impl<L: Listener> ClientLoop<L> {
         if socket.readable {
             queue(socket, &mut self.lists);
         }
+        if writable {
+            // What is wrong, the next read or write says.
+            drop(socket.stream.flush());
+        }
         if socket.writable && !socket.cnxn.unsent().is_empty() {
             soil(socket, &mut self.lists);
         }
@@ -196,10 +206,13 @@ impl<L: Listener> ClientLoop<L> {
         let lists = &mut self.lists;
         self.acceptor
             .accept(&mut self.table, &mut self.desk, &mut lists.accepted);
-        let until_ms = self.desk.now.elapsed_ms + self.patience_ms;
-        lists
-            .limited
-            .extend(lists.accepted.drain(..).map(|conn| (until_ms, conn)));
+        let now_ms = self.desk.now.elapsed_ms;
+        for conn in lists.accepted.drain(..) {
+            lists.limited.push_back((now_ms + self.patience_ms, conn));
+            if self.table.get(conn).is_some_and(|socket| socket.greets) {
+                self.greetings.add(conn, now_ms);
+            }
+        }
     }
 
     fn take_letters(&mut self) {
@@ -220,7 +233,9 @@ impl<L: Listener> ClientLoop<L> {
         for conn in std::mem::take(&mut self.lists.ready) {
             if let Some(socket) = self.table.get_mut(conn) {
                 socket.queued = false;
-                read(socket, &mut self.desk, &mut self.buffer);
+                if !socket.greets || self.greetings.take_turn() {
+                    read(socket, &mut self.desk, &mut self.buffer);
+                }
                 follow_up(socket, &mut self.desk, &mut self.lists);
                 self.settle_sessions();
             }
@@ -334,6 +349,12 @@ impl<L: Listener> ClientLoop<L> {
     /// Closes those who have not asked for a session in time, or do not take their last answer.
     fn end_patience(&mut self) {
         let now_ms = self.desk.now.elapsed_ms;
+        while let Some((conn, why)) = self.greetings.next_late(&mut self.table, now_ms) {
+            if let Some(socket) = self.table.get_mut(conn) {
+                socket.cnxn.hang_up(&why, &mut self.desk.round());
+                soil(socket, &mut self.lists);
+            }
+        }
         while let Some(&(at_ms, conn)) = self.lists.limited.front()
             && at_ms <= now_ms
         {
@@ -406,7 +427,7 @@ impl<L: Listener> ClientLoop<L> {
 }
 
 /// Takes one letter: writes answers and events down, closes what is to be closed.
-fn take_letter<S: Read + Write>(
+fn take_letter<S: Stream>(
     letter: ClientLetter,
     now_us: i64,
     table: &mut Table<S>,
@@ -493,14 +514,18 @@ fn soil<S>(socket: &mut Socket<S>, lists: &mut Lists) {
 }
 
 /// Goes through what waits from before, then reads once, if the connection is to be read at all.
-fn read(socket: &mut Socket<impl Read>, desk: &mut Desk, buffer: &mut [u8]) {
+fn read(socket: &mut Socket<impl Stream>, desk: &mut Desk, buffer: &mut [u8]) {
     if socket.cnxn.has_work() {
         socket.cnxn.on_bytes(&[], &mut desk.round());
     }
     if !socket.readable || socket.cnxn.pause(desk.room()) != Pause::No {
         return;
     }
-    match socket.stream.read(buffer) {
+    let read = socket.stream.read(buffer);
+    if socket.greets {
+        greetings::look(socket, desk);
+    }
+    match read {
         Ok(0) => {
             socket.readable = false;
             socket.cnxn.on_end_of_stream(&mut desk.round());
@@ -515,61 +540,6 @@ fn read(socket: &mut Socket<impl Read>, desk: &mut Desk, buffer: &mut [u8]) {
         Err(error) if error.kind() == ErrorKind::Interrupted => {}
         Err(error) => socket.cnxn.hang_up(&Hangup::Io(error), &mut desk.round()),
     }
-}
-
-/// Writes until all is written or the socket takes no more.
-fn write(socket: &mut Socket<impl Write>, desk: &mut Desk) {
-    while socket.writable && !socket.cnxn.unsent().is_empty() {
-        match socket.stream.write(socket.cnxn.unsent()) {
-            Ok(count) => {
-                desk.tally.bytes_sent += count as u64;
-                desk.status.count_sent(socket.cnxn.sent(count));
-            }
-            Err(error) if error.kind() == ErrorKind::WouldBlock => socket.writable = false,
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => {
-                socket.writable = false;
-                socket.cnxn.hang_up(&Hangup::Io(error), &mut desk.round());
-            }
-        }
-    }
-}
-
-/// Closes a connection now: what the socket takes of its last words is written, the rest is lost.
-fn close(conn: ConnId, table: &mut Table<impl Read + Write>, desk: &mut Desk) {
-    let Some(mut socket) = table.remove(conn) else {
-        return;
-    };
-    if socket.cnxn.fate() != Fate::Close {
-        write(&mut socket, desk);
-    }
-    desk.forget_watches(conn);
-    desk.status.count_connections(-1);
-    desk.tally.dropped += 1;
-    desk.say_closed(&socket.cnxn);
-    discard_input(&mut socket.stream);
-}
-
-/// Reads what the client has sent in vain, up to a bound: a socket closed with input unread is reset, and the
-/// client may lose what was written to it last.
-fn discard_input(stream: &mut impl Read) {
-    let mut rubbish = [0; 4 * 1024];
-    for _ in 0..16 {
-        if !matches!(stream.read(&mut rubbish), Ok(count) if count > 0) {
-            return;
-        }
-    }
-}
-
-fn close_session(session: SessionId, table: &mut Table<impl Read + Write>, desk: &mut Desk) {
-    if let Some(conn) = table.of_session(session) {
-        close(conn, table, desk);
-    }
-}
-
-fn close_all(table: &mut Table<impl Read + Write>, desk: &mut Desk) {
-    let all: Vec<ConnId> = table.iter().map(|socket| socket.cnxn.id()).collect();
-    all.into_iter().for_each(|conn| close(conn, table, desk));
 }
 
 /// The vector without its content, and without its room if that has become large.

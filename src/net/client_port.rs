@@ -4,9 +4,10 @@
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 
 use mio::event::Event;
-use mio::net::{TcpListener, TcpStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use thiserror::Error;
 
@@ -14,9 +15,11 @@ use crate::clients::{Rules, TokenRules, environment, word_answers};
 use crate::request::ClientLetter;
 use crate::runtime::machine::{Machine, raise_max_open_files};
 use crate::runtime::{Address, ExitCode, Halt};
+use crate::tls::{ServerStream, TlsContext};
 
 use super::acceptor::Listener;
 use super::client_loop::{ClientLoop, Signal};
+use super::client_stream::ClientStream;
 use super::desk::Serves;
 use super::mailbox::Mailbox;
 
@@ -25,8 +28,10 @@ use super::mailbox::Mailbox;
 pub struct PortConfig {
     /// The address or host name to listen on; all addresses if none. (`clientPortAddress`)
     pub host: Option<String>,
-    /// The port; 0 for any free one.
-    pub port: u16,
+    /// The port; 0 for any free one, none if all clients speak TLS.
+    pub port: Option<u16>,
+    /// Where clients may speak TLS, if anywhere.
+    pub tls: Option<PortTls>,
     /// How many connections one address may have; 0 for no limit. (`maxClientCnxns`)
     pub max_per_address: usize,
     /// Limits besides, if any.
@@ -49,6 +54,26 @@ pub struct PortLimits {
     pub requests: Option<usize>,
     /// How fast sessions may be asked for. (`connection_throttle_tokens`)
     pub sessions: Option<TokenRules>,
+}
+
+/// Where clients may speak TLS.
+#[derive(Debug, Clone)]
+pub struct PortTls {
+    /// Key and trust.
+    pub context: Arc<TlsContext>,
+    /// The address or host name of the port for them alone, and the port; 0 for any free one.
+    /// (`secureClientPortAddress`, `secureClientPort`)
+    pub secure: Option<(Option<String>, u16)>,
+    /// Whether the other port takes them as well. (`client.portUnification`)
+    pub unification: bool,
+}
+
+impl PortConfig {
+    /// How long a TLS handshake may take.
+    pub(super) fn greeting_ms(&self) -> i64 {
+        let tls = self.tls.as_ref();
+        tls.map_or(self.patience_ms, |tls| tls.context.handshake_ms().into())
+    }
 }
 
 /// Why the port cannot be had.
@@ -78,6 +103,9 @@ pub enum BindError {
         /// Why.
         source: io::Error,
     },
+    /// Nothing is to be listened on.
+    #[error("there is neither a clientPort nor a secureClientPort")]
+    NoPort,
     /// The operating system has no room for a poll.
     #[error("cannot make the poll of the client port: {0}")]
     Poll(io::Error),
@@ -95,29 +123,95 @@ pub struct ListenName {
 pub struct ClientPort {
     name: ListenName,
     local: SocketAddr,
+    secure_port: Option<u16>,
     poll: Poll,
     client_loop: ClientLoop<MioListener>,
 }
 
 /// The operating system's sockets, as a loop sees them.
 struct MioListener {
-    listener: TcpListener,
+    doors: Vec<Door>,
+    /// Which door is asked first next time: none is to keep the other shut.
+    next: usize,
     registry: Registry,
 }
 
+/// A port that is listened on.
+struct Door {
+    name: ListenName,
+    local: SocketAddr,
+    listener: TcpListener,
+    /// What TLS begins with here, and whether those who do not speak it are heard; none where nobody speaks it.
+    guard: Option<(Arc<TlsContext>, bool)>,
+}
+
+impl Door {
+    fn open(
+        host: Option<String>,
+        port: u16,
+        guard: Option<(Arc<TlsContext>, bool)>,
+    ) -> Result<Door, BindError> {
+        let (name, listener) = listen(host, port)?;
+        let local = listener.local_addr().map_err(|source| BindError::Refused {
+            address: name.clone(),
+            source,
+        })?;
+        Ok(Door {
+            name,
+            local,
+            listener,
+            guard,
+        })
+    }
+
+    fn accept(&self) -> io::Result<(ClientStream, SocketAddr)> {
+        let (socket, remote) = self.listener.accept()?;
+        let stream = match &self.guard {
+            None => ClientStream::Plain(socket),
+            Some((context, takes_plain)) => {
+                let stream = ServerStream::new(socket, Arc::clone(context), *takes_plain);
+                ClientStream::Guarded(Box::new(stream))
+            }
+        };
+        Ok((stream, remote))
+    }
+}
+
 impl Listener for MioListener {
-    type Stream = TcpStream;
+    type Stream = ClientStream;
 
-    fn accept(&mut self) -> io::Result<(TcpStream, SocketAddr)> {
-        self.listener.accept()
+    fn accept(&mut self) -> io::Result<(ClientStream, SocketAddr)> {
+        let count = self.doors.len();
+        self.next += 1;
+        for door in (0..count).filter_map(|index| self.doors.get((self.next + index) % count)) {
+            match door.accept() {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+        Err(ErrorKind::WouldBlock.into())
     }
 
-    fn watch(&mut self, stream: &mut TcpStream, slot: usize) -> io::Result<()> {
+    fn watch(&mut self, stream: &mut ClientStream, slot: usize) -> io::Result<()> {
         let interest = Interest::READABLE | Interest::WRITABLE;
+        let socket = stream.socket_mut();
         self.registry
-            .register(stream, Token(CONNECTIONS + slot), interest)?;
-        stream.set_nodelay(true)
+            .register(socket, Token(CONNECTIONS + slot), interest)?;
+        socket.set_nodelay(true)
     }
+}
+
+/// The ports that a configuration asks for: the plain one first, then that for TLS.
+fn open_doors(config: &PortConfig) -> Result<(Option<Door>, Option<Door>), BindError> {
+    let guard = config.tls.as_ref().filter(|tls| tls.unification);
+    let guard = guard.map(|tls| (Arc::clone(&tls.context), true));
+    let plain = config
+        .port
+        .map(|port| Door::open(config.host.clone(), port, guard));
+    let tls = config.tls.as_ref();
+    let secure = tls.and_then(|tls| Some((tls.secure.clone()?, Arc::clone(&tls.context))));
+    let secure = secure.map(|((host, port), context)| Door::open(host, port, Some((context, false))));
+    Ok((plain.transpose()?, secure.transpose()?))
 }
 
 impl ClientPort {
@@ -127,21 +221,24 @@ impl ClientPort {
     /// # Errors
     /// [`BindError`].
     pub fn bind(
-        config: PortConfig,
+        mut config: PortConfig,
         serves: Serves,
     ) -> Result<(ClientPort, Address<ClientLetter>), BindError> {
         raise_max_open_files(WANTED_OPEN_FILES);
-        let (name, mut listener) = listen(config.host.clone(), config.port)?;
-        let refused = |source| BindError::Refused {
-            address: name.clone(),
-            source,
+        let (plain, secure) = open_doors(&config)?;
+        let [plain_port, secure_port] =
+            [&plain, &secure].map(|door| door.as_ref().map(|door| door.local.port()));
+        let mut doors: Vec<Door> = plain.into_iter().chain(secure).collect();
+        let Some((name, local)) = doors.first().map(|door| (door.name.clone(), door.local)) else {
+            return Err(BindError::NoPort);
         };
-        let local = listener.local_addr().map_err(refused)?;
         let poll = Poll::new().map_err(BindError::Poll)?;
-        let registered = poll
-            .registry()
-            .register(&mut listener, Token(LISTENER), Interest::READABLE);
-        registered.map_err(BindError::Poll)?;
+        for (door, token) in doors.iter_mut().zip(LISTENERS) {
+            let registered = poll
+                .registry()
+                .register(&mut door.listener, Token(token), Interest::READABLE);
+            registered.map_err(BindError::Poll)?;
+        }
         let waker = Waker::new(poll.registry(), Token(MAILBOX)).map_err(BindError::Poll)?;
         let (address, mailbox) = Mailbox::new(move || {
             if let Err(error) = waker.wake() {
@@ -149,13 +246,21 @@ impl ClientPort {
             }
         });
         let registry = poll.registry().try_clone().map_err(BindError::Poll)?;
-        let listener = MioListener { listener, registry };
+        let listener = MioListener {
+            doors,
+            next: 0,
+            registry,
+        };
+        if let Some(port) = secure_port {
+            config.conf = format!("secureClientPort={port}\n{}", config.conf);
+        }
         let envi = word_answers::envi(&environment::entries(&Machine::look()));
-        let client_loop = ClientLoop::new(config, local.port(), envi, listener, mailbox, serves);
+        let client_loop = ClientLoop::new(config, plain_port, envi, listener, mailbox, serves);
         Ok((
             ClientPort {
                 name,
                 local,
+                secure_port,
                 poll,
                 client_loop,
             },
@@ -163,9 +268,15 @@ impl ClientPort {
         ))
     }
 
-    /// The address it listens on, with the port that the system has chosen if it was to.
+    /// The address it listens on, with the port that the system has chosen if it was to. That for TLS if there is
+    /// no other.
     pub fn local_address(&self) -> SocketAddr {
         self.local
+    }
+
+    /// The port for clients that speak TLS, if there is one.
+    pub fn secure_port(&self) -> Option<u16> {
+        self.secure_port
     }
 
     /// What the thread that runs the loop is called.
@@ -197,7 +308,7 @@ impl ClientPort {
 /// What the poll tells, in the loop's words.
 fn signal(event: &Event) -> Option<Signal> {
     match event.token() {
-        Token(LISTENER) => Some(Signal::Waits),
+        Token(token) if LISTENERS.contains(&token) => Some(Signal::Waits),
         Token(token) => token.checked_sub(CONNECTIONS).map(|slot| Signal::Changed {
             slot,
             readable: event.is_readable(),
@@ -289,10 +400,10 @@ fn resolve(host: &str) -> Result<IpAddr, BindError> {
 const BACKLOG: i32 = 1_024;
 /// Room for 20,000 clients, and for the files that the server itself has open.
 const WANTED_OPEN_FILES: u64 = 20_100;
-/// What the poll calls the listener, the mailbox, and the first connection.
-const LISTENER: usize = 0;
-const MAILBOX: usize = 1;
-const CONNECTIONS: usize = 2;
+/// What the poll calls the listeners, the mailbox, and the first connection.
+const LISTENERS: [usize; 2] = [0, 1];
+const MAILBOX: usize = 2;
+const CONNECTIONS: usize = 3;
 
 #[cfg(test)]
 mod tests;

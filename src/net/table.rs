@@ -13,6 +13,8 @@ use crate::request::connections::ConnectionReport;
 pub(super) struct Socket<S> {
     pub stream: S,
     pub cnxn: Cnxn,
+    /// Whether it has not told yet who it is, and is not heard before.
+    pub greets: bool,
     /// Whether a read may find something. Readiness is told once, so it is remembered here.
     pub readable: bool,
     /// Whether a write may find room; likewise.
@@ -185,6 +187,7 @@ mod tests {
         table.insert(Socket {
             stream: (),
             cnxn: Cnxn::new(conn, address, Now::default()),
+            greets: false,
             readable: false,
             writable: false,
             ended: false,

@@ -1,5 +1,6 @@
 //! One server: built from a configuration, run, and ended.
 
+mod certificates;
 pub mod host;
 pub mod logging;
 mod parts;

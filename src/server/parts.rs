@@ -11,13 +11,15 @@ use crate::auth::Auth;
 use crate::clients::{Rules, SaslRules, TokenRules, WhiteList};
 use crate::config::{Config, EnsembleConfig, Limits};
 use crate::ensemble::{NewerTxns, Role};
-use crate::net::{PortConfig, PortLimits};
+use crate::net::{PortConfig, PortLimits, PortTls};
 use crate::processors::{ContainerRules, PrepRules, SyncRules};
 use crate::request::Status;
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, OsClock, Runtime, Threads};
 use crate::sasl::{Nonces, Users};
 use crate::storage::{Database, Dirs, LogOptions, Recovered, RecoveryOptions, StorageError, recover};
+use crate::tls::TlsContext;
 
+use super::certificates::CertificateWatcher;
 use super::host::OsHost;
 use super::purge_task::PurgeTask;
 use super::signals;
@@ -68,23 +70,40 @@ pub(super) fn open_dirs(config: &Config, disk: &dyn Disk) -> Result<(Dirs, Vec<B
 
 /// The rules of access that a configuration sets.
 pub(super) fn auth_of(config: &Config) -> Auth {
+    let provides_x509 = |(key, value): (&String, &String)| {
+        key.starts_with("zookeeper.authProvider.") && value.ends_with("X509AuthenticationProvider")
+    };
     Auth {
         skip_acl: config.skip_acl,
         super_digest: config.super_digest.clone(),
         sasl_provider: config.client_sasl.has_provider,
         super_user: config.super_user.clone(),
+        x509_provider: config.tls.client.is_some() || config.properties.iter().any(provides_x509),
+        x509_super_user: config.tls.super_user.clone(),
     }
 }
 
 /// What the port of the clients goes by.
-pub(super) fn port_config(config: &Config, auth: &Arc<Auth>, nonces: Nonces) -> PortConfig {
+pub(super) fn port_config(
+    config: &Config,
+    auth: &Arc<Auth>,
+    nonces: Nonces,
+    tls: Option<Arc<TlsContext>>,
+) -> PortConfig {
     let sasl = &config.client_sasl;
     let sasl_rules = |users: &Users| SaslRules {
         users: users.clone(),
         keeps_failed: sasl.keeps_failed,
         nonces,
     };
+    let secure = config.tls.secure_port;
+    let secure = secure.map(|port| (config.tls.secure_address.clone(), port));
     PortConfig {
+        tls: tls.map(|context| PortTls {
+            context,
+            secure,
+            unification: config.tls.client_unification,
+        }),
         host: config.client_port_address.clone(),
         port: config.client_port,
         max_per_address: usize::try_from(config.max_client_cnxns).unwrap_or(0),
@@ -237,6 +256,22 @@ pub(super) fn start_purge_task(
     let (address, inbox) = Inbox::new();
     let mut crew = Crew::new();
     runtime.start(&mut crew, "PurgeTask", inbox, task);
+    Some((address, crew))
+}
+
+/// Starts what renews keys and certificates, if any are to be.
+pub(super) fn start_certificate_watcher(
+    renewed: Vec<Arc<TlsContext>>,
+    runtime: &impl Runtime,
+    clock: &dyn Clock,
+) -> Option<(Address<Infallible>, Crew)> {
+    if renewed.is_empty() {
+        return None;
+    }
+    let (address, inbox) = Inbox::new();
+    let mut crew = Crew::new();
+    let watcher = CertificateWatcher::new(renewed, clock.now());
+    runtime.start(&mut crew, "CertificateWatcher", inbox, watcher);
     Some((address, crew))
 }
 

@@ -24,11 +24,13 @@ use crate::sasl::Nonces;
 use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError};
 use crate::zab::{FastLeaderElection, Standing};
 
+use super::certificates::Certificates;
 use super::host::{BoundElection, Host};
 use super::logging;
 use super::parts::{
     auth_of, begin, container_rules, log_options, open_dirs, port_config, prep_rules, recover_measured,
-    report_late, say_who_can_read, start_purge_task, sync_rules, unloadable, wait_for_the_end,
+    report_late, say_who_can_read, start_certificate_watcher, start_purge_task, sync_rules, unloadable,
+    wait_for_the_end,
 };
 use super::watchers::{Shown, Watchers};
 
@@ -71,6 +73,7 @@ pub struct Server {
     clients: Clients,
     loops: Crew,
     purge: Option<(Address<Infallible>, Crew)>,
+    renewal: Option<(Address<Infallible>, Crew)>,
     shown: Shown,
     _locks: Vec<Box<dyn Send>>,
 }
@@ -112,7 +115,9 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let status = Arc::clone(&state.status);
     let auth = Arc::new(auth_of(config));
     let serves = serves(&state, &gate, &clock);
-    let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?), serves)?;
+    let certificates = Certificates::load(config, &host.disk())?;
+    let tls = certificates.client.clone();
+    let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?, tls), serves)?;
     let (client_port, clients) = (port.port(), Clients::new(vec![letters]));
     let (me, quorum_auth) = (member(ensemble)?, quorum_auth(ensemble, host.nonces()?));
     let bound = host.bind_election(election_config(config, ensemble, me, &quorum_auth));
@@ -165,6 +170,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         election_port,
         clients,
         loops,
+        renewal: start_certificate_watcher(certificates.renewed, runtime, &*host.clock()),
         purge: start_purge_task(config, runtime, Arc::clone(&shown.disk), shown.dirs.clone()),
         shown,
         _locks: state.locks,
@@ -230,7 +236,7 @@ impl Server {
         self.clients.post_all(|| ClientLetter::Stop);
         drop(self.clients);
         report_late(self.loops);
-        if let Some((address, crew)) = self.purge {
+        for (address, crew) in self.purge.into_iter().chain(self.renewal) {
             drop(address);
             report_late(crew);
         }

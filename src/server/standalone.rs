@@ -14,10 +14,11 @@ use crate::request::{ClientLetter, Clients, Gate, ServerState, Serving, Sessions
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Now};
 use crate::storage::{Database, Dirs, LogWriter, RecoveryOptions};
 
+use super::certificates::Certificates;
 use super::host::Host;
 use super::parts::{
     auth_of, begin, container_rules, log_options, open_dirs, port_config, prep_rules, recover_measured,
-    report_late, say_who_can_read, start_purge_task, sync_rules, wait_for_the_end,
+    report_late, say_who_can_read, start_certificate_watcher, start_purge_task, sync_rules, wait_for_the_end,
 };
 use super::watchers::{Shown, Watchers};
 
@@ -56,6 +57,7 @@ pub struct Server {
     chain: Chain,
     loops: Crew,
     purge: Option<(Address<Infallible>, Crew)>,
+    renewal: Option<(Address<Infallible>, Crew)>,
     shown: Shown,
     _locks: Vec<Box<dyn Send>>,
 }
@@ -103,7 +105,9 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         log,
         status,
     } = state;
-    let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?), serves)?;
+    let certificates = Certificates::load(config, &host.disk())?;
+    let tls = certificates.client.clone();
+    let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?, tls), serves)?;
     let clients = Clients::new(vec![letters]);
 
     let shown = Shown {
@@ -143,6 +147,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
     let mut loops = Crew::new();
     port.start(&mut loops);
     let purge = start_purge_task(config, host.runtime(), disk, dirs);
+    let renewal = start_certificate_watcher(certificates.renewed, host.runtime(), &*host.clock());
     Ok(Server {
         database,
         gate,
@@ -150,6 +155,7 @@ pub fn start(config: &Config, host: &impl Host) -> Result<Server, Halt> {
         chain,
         loops,
         purge,
+        renewal,
         shown,
         _locks: locks,
     })
@@ -185,6 +191,7 @@ impl Server {
             chain,
             loops,
             purge,
+            renewal,
             ..
         } = self;
         gate.close();
@@ -194,7 +201,7 @@ impl Server {
         clients.post_all(|| ClientLetter::Stop);
         drop(clients);
         report_late(loops);
-        if let Some((address, crew)) = purge {
+        for (address, crew) in purge.into_iter().chain(renewal) {
             drop(address);
             report_late(crew);
         }

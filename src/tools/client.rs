@@ -19,6 +19,7 @@ use crate::proto::{
     Acl, Decode, Encode, ErrorCode, EventType, Malformed, OpCode, Reader, SessionId, Stat, Xid, Zxid,
 };
 
+use super::stream::{Caller, Stream};
 use super::wire::{ClientError, Wire};
 
 /// What a call gives: the outer error ends the conversation, the inner one is the server's answer.
@@ -198,7 +199,21 @@ impl Client {
     /// # Errors
     /// [`ClientError`]; a server that closes without a word is [`ClientError::Closed`].
     pub fn connect(address: SocketAddr, hello: &Handshake, limit: Duration) -> Result<Client, ClientError> {
-        let mut wire = Wire::open(address, limit)?;
+        Client::connect_by(&Caller::default(), address, None, hello, limit)
+    }
+
+    /// The same, plainly or with TLS as `caller` says, to a server that is called by the name `host`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub fn connect_by(
+        caller: &Caller,
+        address: SocketAddr,
+        host: Option<&str>,
+        hello: &Handshake,
+        limit: Duration,
+    ) -> Result<Client, ClientError> {
+        let mut wire = Wire::call(caller, address, host, limit)?;
         wire.queue_frame(|out| hello.encode(out));
         let session = Granted::decode(&wire.receive_frame()?)?;
         Ok(Client {
@@ -233,7 +248,7 @@ impl Client {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn into_stream(self) -> std::io::Result<std::net::TcpStream> {
+    pub fn into_stream(self) -> std::io::Result<Stream<std::net::TcpStream>> {
         self.wire.into_stream()
     }
 

@@ -6,4 +6,5 @@ pub mod client;
 pub mod files;
 pub mod purge;
 pub mod rounds;
+pub mod stream;
 pub mod wire;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use super::stream::{Caller, Stream};
 use crate::proto::{Decode, Encode, Malformed};
 
 /// A connection as bytes and frames, without any meaning.
 #[derive(Debug)]
 pub struct Wire {
-    stream: TcpStream,
+    stream: Stream<TcpStream>,
     unsent: Vec<u8>,
     received: Vec<u8>,
     read: usize,
@@ -23,18 +24,25 @@ impl Wire {
     /// # Errors
     /// Those of the operating system.
     pub fn open(address: SocketAddr, limit: Duration) -> io::Result<Wire> {
-        let stream = TcpStream::connect_timeout(&address, limit)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(limit))?;
-        let (unsent, received) = (Vec::new(), Vec::new());
-        let wire = Wire {
-            stream,
-            unsent,
-            received,
+        Wire::call(&Caller::default(), address, None, limit)
+    }
+
+    /// The same, plainly or with TLS as `caller` says, to a server that is called by the name `host`.
+    ///
+    /// # Errors
+    /// Those of the operating system, and of a handshake.
+    pub fn call(
+        caller: &Caller,
+        address: SocketAddr,
+        host: Option<&str>,
+        limit: Duration,
+    ) -> io::Result<Wire> {
+        Ok(Wire {
+            stream: caller.call(address, host, limit)?,
+            unsent: Vec::new(),
+            received: Vec::new(),
             read: 0,
-        };
-        wire.limit_reads(limit)?;
-        Ok(wire)
+        })
     }
 
     /// Bounds each later read.
@@ -43,6 +51,7 @@ impl Wire {
     /// Those of the operating system.
     pub fn limit_reads(&self, limit: Duration) -> io::Result<()> {
         self.stream
+            .socket()
             .set_read_timeout(Some(limit.max(Duration::from_millis(1))))
     }
 
@@ -50,10 +59,10 @@ impl Wire {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub fn into_stream(mut self) -> io::Result<TcpStream> {
+    pub fn into_stream(mut self) -> io::Result<Stream<TcpStream>> {
         self.flush()?;
-        self.stream.set_read_timeout(None)?;
-        self.stream.set_write_timeout(None)?;
+        self.stream.socket().set_read_timeout(None)?;
+        self.stream.socket().set_write_timeout(None)?;
         Ok(self.stream)
     }
 
@@ -62,7 +71,7 @@ impl Wire {
     /// # Errors
     /// Those of the operating system.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
-        self.stream.local_addr()
+        self.stream.socket().local_addr()
     }
 
     /// Sends bytes as they are, after what waits to be sent.
@@ -100,7 +109,8 @@ impl Wire {
     /// Those of the operating system.
     pub fn finish(&mut self) -> io::Result<()> {
         self.flush()?;
-        self.stream.shutdown(Shutdown::Write)
+        self.stream.end();
+        self.stream.socket().shutdown(Shutdown::Write)
     }
 
     /// The next frame without its length. After a time-out it can be asked for again: nothing is lost.

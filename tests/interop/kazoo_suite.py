@@ -239,9 +239,12 @@ export PATH="${PATH#*:}"
 exec setpriv --pdeathsig KILL java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dzookeeper.admin.enableServer=false "$@"
 """
 
+# Its key stores are Java's own, which oxkeeper refuses; 3.4.14 opens no port for
+# them either. tls.py speaks TLS.
 OXKEEPER_SHIM = """\
 #!/usr/bin/env bash
 config="${{@: -1}}"
+sed -i -E '/^(secureClientPort|ssl\\.)/d' "$config"
 options=()
 for word in "$@"; do
     case "$word" in -D*) options+=("$word") ;; esac

@@ -18,4 +18,5 @@ mod scripts;
 mod sessions;
 mod support;
 mod tidy;
+mod tls;
 mod wire;

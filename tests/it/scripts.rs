@@ -554,6 +554,6 @@ fn the_sample_configuration_is_one_that_a_server_takes() {
         unreachable!("it stands alone")
     });
     let config = config.expect("good");
-    assert_eq!((config.client_port, config.tick_time_ms), (2181, 2_000));
+    assert_eq!((config.client_port, config.tick_time_ms), (Some(2181), 2_000));
     assert_eq!(config.notes, []);
 }

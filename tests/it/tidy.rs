@@ -17,6 +17,7 @@ const ROOMS: &[(&str, u8, &[&str])] = &[
     ("seeded_fault", 0, &[]),
     ("proto", 1, &[]),
     ("runtime", 1, &[]),
+    ("tls", 1, &[]),
     ("tree", 2, &["runtime"]),
     ("auth", 2, &["runtime"]),
     ("ensemble", 2, &["runtime"]),

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use oxkeeper::net::{ClientLoop, Listener, Mailbox, PortConfig, Serves, Signal};
+use oxkeeper::net::{ClientLoop, Listener, Mailbox, PortConfig, Serves, Signal, Stream};
 use oxkeeper::request::ClientLetter;
 use oxkeeper::runtime::{Address, Clock, Crew, Flow, Now};
 use oxkeeper::server::host::BoundClients;
@@ -219,6 +219,8 @@ struct SimStream {
     door: Door,
     rng: Rng,
 }
+
+impl Stream for SimStream {}
 
 impl Read for SimStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

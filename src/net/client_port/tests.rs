@@ -98,7 +98,8 @@ impl Server {
         };
         let mut config = PortConfig {
             host: Some("127.0.0.1".to_owned()),
-            port: 0,
+            port: Some(0),
+            tls: None,
             max_per_address: 0,
             limits: PortLimits::default(),
             patience_ms: 60_000,
@@ -432,7 +433,8 @@ fn a_port_in_use_is_said_before_anything_runs() {
     };
     let config = PortConfig {
         host: Some("localhost".to_owned()),
-        port: server.at.port(),
+        port: Some(server.at.port()),
+        tls: None,
         max_per_address: 0,
         limits: PortLimits::default(),
         patience_ms: 1,
@@ -460,7 +462,8 @@ fn a_port_in_use_is_said_before_anything_runs() {
     assert!(matches!(bind(nowhere), Err(BindError::Resolve { .. })));
     let (any, _) = bind(PortConfig {
         host: None,
-        port: 0,
+        port: Some(0),
+        tls: None,
         ..config
     })
     .expect("a free port");

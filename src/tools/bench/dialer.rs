@@ -7,20 +7,21 @@ use std::thread;
 use std::time::Duration;
 
 use crate::tools::client::{Client, Handshake};
+use crate::tools::stream::{Caller, Stream};
 
 /// Who dials. Dropping it ends its thread.
 #[derive(Debug)]
 pub struct Dialer {
     asked: Sender<usize>,
-    made: Receiver<(usize, Option<TcpStream>)>,
+    made: Receiver<(usize, Option<Stream<TcpStream>>)>,
 }
 
 impl Dialer {
-    /// Starts the thread.
+    /// Starts the thread, which calls servers as `caller` does.
     ///
     /// # Errors
     /// If the operating system refuses a thread.
-    pub fn start(servers: Vec<SocketAddr>, timeout_ms: i32) -> io::Result<Dialer> {
+    pub fn start(caller: Caller, servers: Vec<SocketAddr>, timeout_ms: i32) -> io::Result<Dialer> {
         let (asked, asks) = channel();
         let (makes, made) = channel();
         let thread = thread::Builder::new().name("Dialer".to_owned());
@@ -28,7 +29,10 @@ impl Dialer {
             let hello = Handshake::with_timeout(timeout_ms);
             for (turn, index) in asks.iter().enumerate() {
                 // Whoever asked may have gone meanwhile.
-                if makes.send((index, dial(&servers, turn, &hello))).is_err() {
+                if makes
+                    .send((index, dial(&caller, &servers, turn, &hello)))
+                    .is_err()
+                {
                     return;
                 }
             }
@@ -43,7 +47,7 @@ impl Dialer {
     }
 
     /// A connection whose session stands, if one has been made since; those that nobody takes are asked for again.
-    pub fn take(&self) -> Option<(usize, TcpStream)> {
+    pub fn take(&self) -> Option<(usize, Stream<TcpStream>)> {
         while let Ok((index, stream)) = self.made.try_recv() {
             match stream {
                 Some(stream) => return Some((index, stream)),
@@ -55,10 +59,15 @@ impl Dialer {
 }
 
 /// Tries one server after the other; when all refuse, waits a little, so that it is no flood.
-fn dial(servers: &[SocketAddr], turn: usize, hello: &Handshake) -> Option<TcpStream> {
+fn dial(
+    caller: &Caller,
+    servers: &[SocketAddr],
+    turn: usize,
+    hello: &Handshake,
+) -> Option<Stream<TcpStream>> {
     for step in 0..servers.len() {
         let address = servers[(turn + step) % servers.len()];
-        let granted = Client::connect(address, hello, LIMIT);
+        let granted = Client::connect_by(caller, address, None, hello, LIMIT);
         if let Some(client) = granted.ok().filter(|client| !client.session().is_refusal()) {
             return client.into_stream().ok();
         }

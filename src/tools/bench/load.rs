@@ -18,6 +18,7 @@ use super::pace::{Pace, Timer};
 use super::replies::Replies;
 use super::requests::Requests;
 use super::tally::{Answered, Tally};
+use crate::tools::stream::Stream;
 
 /// How the load is driven.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ pub struct Driven {
 ///
 /// # Errors
 /// Those of the operating system. A connection that fails alone is counted, and the others go on.
-pub fn drive(connections: Vec<(TcpStream, Requests)>, plan: Drive) -> io::Result<Driven> {
+pub fn drive(connections: Vec<(Stream<TcpStream>, Requests)>, plan: Drive) -> io::Result<Driven> {
     let span = plan.span;
     let mut load = Load::new(connections, plan)?;
     load.run()?;
@@ -85,7 +86,7 @@ struct Load {
 }
 
 impl Load {
-    fn new(connections: Vec<(TcpStream, Requests)>, plan: Drive) -> io::Result<Load> {
+    fn new(connections: Vec<(Stream<TcpStream>, Requests)>, plan: Drive) -> io::Result<Load> {
         let poll = Poll::new()?;
         let mut lanes = Vec::with_capacity(connections.len());
         for (index, (stream, requests)) in connections.into_iter().enumerate() {
@@ -229,17 +230,17 @@ impl Load {
 }
 
 /// Lets the poll watch a connection.
-fn enter(poll: &Poll, index: usize, stream: TcpStream) -> io::Result<mio::net::TcpStream> {
-    stream.set_nonblocking(true)?;
-    let mut stream = mio::net::TcpStream::from_std(stream);
+fn enter(poll: &Poll, index: usize, stream: Stream<TcpStream>) -> io::Result<Stream<mio::net::TcpStream>> {
+    let mut stream = stream.for_poll()?;
     let both = Interest::READABLE | Interest::WRITABLE;
-    poll.registry().register(&mut stream, Token(index), both)?;
+    poll.registry()
+        .register(stream.socket_mut(), Token(index), both)?;
     Ok(stream)
 }
 
 /// A connection under load.
 struct Lane {
-    stream: mio::net::TcpStream,
+    stream: Stream<mio::net::TcpStream>,
     requests: Requests,
     replies: Replies,
     sent: VecDeque<Sent>,
@@ -258,7 +259,7 @@ struct Sent {
 }
 
 impl Lane {
-    fn new(stream: mio::net::TcpStream, requests: Requests) -> Lane {
+    fn new(stream: Stream<mio::net::TcpStream>, requests: Requests) -> Lane {
         Lane {
             stream,
             requests,
@@ -272,7 +273,7 @@ impl Lane {
     }
 
     /// Goes on with another connection and its new session.
-    fn begin_anew(&mut self, stream: mio::net::TcpStream) {
+    fn begin_anew(&mut self, stream: Stream<mio::net::TcpStream>) {
         self.stream = stream;
         self.replies = Replies::default();
         self.sent.clear();

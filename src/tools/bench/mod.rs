@@ -20,14 +20,15 @@ mod requests;
 mod tally;
 
 use crate::runtime::shutdown::ExitCode;
+use crate::tools::stream::ClientProperties;
 
 use options::Asked;
 
 pub use options::help_text;
 
-/// Runs the words behind `bench`, and prints the result.
-pub fn run(arguments: &[String]) -> ExitCode {
-    match options::parse(arguments) {
+/// Runs the words behind `bench`, with Java's client properties, and prints the result.
+pub fn run(arguments: &[String], properties: &ClientProperties) -> ExitCode {
+    match options::parse(arguments).and_then(|asked| asked.by(properties)) {
         Ok(Asked::Help(text)) => {
             println!("{text}");
             ExitCode::Ok

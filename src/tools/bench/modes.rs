@@ -7,6 +7,7 @@ use crate::proto::requests::{CreateRequest, PathWatch, RequestHeader, SetDataReq
 use crate::proto::{Acl, Encode, ErrorCode, OpCode, Xid};
 use crate::runtime::time::Stopwatch;
 use crate::tools::client::{Client, Handshake};
+use crate::tools::stream::Stream;
 use crate::tools::wire::{ClientError, Wire};
 
 use super::cpu::Meter;
@@ -44,7 +45,7 @@ fn load(plan: &Plan) -> Result<Report, String> {
     }
     let dialer = plan
         .reconnects
-        .then(|| Dialer::start(plan.servers.clone(), plan.timeout_ms));
+        .then(|| Dialer::start(plan.caller.clone(), plan.servers.clone(), plan.timeout_ms));
     let how = Drive {
         in_flight: plan.in_flight,
         warmup_ns: (plan.warmup_s * 1e9) as u64,
@@ -86,7 +87,8 @@ fn sessions(plan: &Plan) -> Result<Report, String> {
         let mut wires = Vec::with_capacity(plan.connections);
         for index in 0..plan.connections {
             let address = plan.servers[index % plan.servers.len()];
-            wires.push(Wire::open(address, LIMIT).map_err(|error| format!("{address}: {error}"))?);
+            let wire = Wire::call(&plan.caller, address, None, LIMIT);
+            wires.push(wire.map_err(|error| format!("{address}: {error}"))?);
         }
         let outcome = exchange(&mut wires, &hello, &watch, &mut opened)
             .and_then(|()| exchange(&mut wires, &close, &watch, &mut closed));
@@ -277,7 +279,13 @@ fn tolerate(outcome: Result<(), ErrorCode>) -> Result<(), String> {
 
 fn connect(plan: &Plan, index: usize) -> Result<Client, String> {
     let address: SocketAddr = plan.servers[index % plan.servers.len()];
-    let client = Client::connect(address, &Handshake::with_timeout(plan.timeout_ms), LIMIT);
+    let client = Client::connect_by(
+        &plan.caller,
+        address,
+        None,
+        &Handshake::with_timeout(plan.timeout_ms),
+        LIMIT,
+    );
     client.map_err(|error| {
         format!(
             "connection {} to {address}: {error}; {CONNECTIONS_HINT}",
@@ -286,7 +294,7 @@ fn connect(plan: &Plan, index: usize) -> Result<Client, String> {
     })
 }
 
-fn stream_of(client: Client) -> Result<TcpStream, String> {
+fn stream_of(client: Client) -> Result<Stream<TcpStream>, String> {
     client.into_stream().map_err(|error| error.to_string())
 }
 

@@ -1,8 +1,11 @@
 //! The command line of the load generator.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
 
 use getopts::{Matches, Options};
+
+use crate::tools::stream::{Caller, ClientProperties};
 
 use super::requests::{Material, Operation};
 
@@ -35,6 +38,10 @@ pub struct Plan {
     pub mode: Mode,
     /// The servers; connections go to them in turn.
     pub servers: Vec<SocketAddr>,
+    /// How they are called.
+    pub caller: Caller,
+    /// A file of properties that say so.
+    pub configuration: Option<PathBuf>,
     /// How many connections, each with a session.
     pub connections: usize,
     /// How many requests each connection keeps under way.
@@ -68,6 +75,19 @@ pub enum Asked {
     Help(String),
 }
 
+impl Asked {
+    /// The same, by these properties of the client.
+    ///
+    /// # Errors
+    /// A sentence that names what is wrong with them.
+    pub fn by(mut self, properties: &ClientProperties) -> Result<Asked, String> {
+        if let Asked::Run(plan) = &mut self {
+            plan.caller = properties.caller(plan.configuration.as_deref())?;
+        }
+        Ok(self)
+    }
+}
+
 /// Reads the words behind `bench`.
 ///
 /// # Errors
@@ -92,6 +112,8 @@ pub fn parse(arguments: &[String]) -> Result<Asked, String> {
     Ok(Asked::Run(Box::new(Plan {
         mode,
         servers: servers(&matches)?,
+        caller: Caller::default(),
+        configuration: matches.opt_str("client-configuration").map(PathBuf::from),
         connections: number(&matches, "connections", 1, 1..=1_000_000)? as usize,
         in_flight: number(&matches, "inflight", 1, 1..=100_000)? as usize,
         material,
@@ -114,6 +136,12 @@ pub fn help_text() -> String {
 fn options() -> Options {
     let mut options = Options::new();
     options
+        .optopt(
+            "",
+            "client-configuration",
+            "properties of the client: zookeeper.client.secure, zookeeper.ssl.*",
+            "FILE",
+        )
         .optopt(
             "s",
             "servers",

@@ -19,9 +19,15 @@ use super::options::Settings;
 use super::output::{Announcer, Output};
 use super::shell::{Shell, Slot};
 use crate::runtime::ExitCode;
+use crate::tools::stream::Caller;
 
 /// Talks until the user leaves.
-pub fn talk(settings: Settings, out: Output, interrupts: crossbeam_channel::Receiver<i32>) -> ExitCode {
+pub fn talk(
+    settings: Settings,
+    caller: Caller,
+    out: Output,
+    interrupts: crossbeam_channel::Receiver<i32>,
+) -> ExitCode {
     let mut editor = match editor() {
         Ok(editor) => editor,
         Err(error) => {
@@ -42,7 +48,7 @@ pub fn talk(settings: Settings, out: Output, interrupts: crossbeam_channel::Rece
         Err(error) => return super::complain(&error.to_string(), ExitCode::Unexpected),
     };
     let server = settings.server.clone();
-    let mut shell = Shell::new(settings, out, announcer, interrupts);
+    let mut shell = Shell::new(settings, caller, out, announcer, interrupts);
     if let Err(failure) = shell.connect(server) {
         return super::complain(&failure.text(), ExitCode::Unexpected);
     }

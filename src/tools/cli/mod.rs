@@ -27,6 +27,7 @@ use signal_hook::iterator::Signals;
 
 use crate::runtime::ExitCode;
 use crate::sasl::Credentials;
+use crate::tools::stream::ClientProperties;
 use failure::Failure;
 use options::{Asked, Settings};
 use output::{Announcer, Output};
@@ -36,12 +37,16 @@ pub use render::csv_text;
 pub use safe::safe_name;
 
 /// Runs the words behind `cli`, and says how the process is to end. With a login, each connection proves first who
-/// this is.
-pub fn run(words: &[String], login: Option<Credentials>) -> ExitCode {
+/// this is. Java's client properties say how servers are called.
+pub fn run(words: &[String], login: Option<Credentials>, properties: &ClientProperties) -> ExitCode {
     let settings = match options::parse(words) {
         Ok(Asked::Run(settings)) => Settings { login, ..settings },
         Ok(Asked::Help) => return help(),
         Err(why) => return complain(&format!("{why}\n{}", usage_line()), ExitCode::BadConfig),
+    };
+    let caller = match properties.caller(settings.configuration.as_deref()) {
+        Ok(caller) => caller,
+        Err(why) => return complain(&why, ExitCode::BadConfig),
     };
     let out = Output::of_process(settings.json);
     let at_terminal = settings.command.is_empty() && io::stdin().is_terminal() && io::stdout().is_terminal();
@@ -53,13 +58,13 @@ pub fn run(words: &[String], login: Option<Credentials>) -> ExitCode {
         return ExitCode::Ok;
     }
     if at_terminal {
-        return interactive::talk(settings, out, interrupts);
+        return interactive::talk(settings, caller, out, interrupts);
     }
     match Announcer::to_output(&out) {
         Ok(announcer) => {
             let out = out.behind(&announcer);
             end(
-                Shell::new(settings, out, announcer, interrupts.clone()),
+                Shell::new(settings, caller, out, announcer, interrupts.clone()),
                 &interrupts,
             )
         }

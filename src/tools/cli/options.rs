@@ -1,5 +1,7 @@
 //! The words behind `oxkeeper cli`. (ZooKeeperMain.MyCommandOptions.parseOptions)
 
+use std::path::PathBuf;
+
 use super::session::ConnectString;
 use crate::sasl::Credentials;
 
@@ -27,6 +29,8 @@ pub struct Settings {
     pub quiet: bool,
     /// Whether results are JSON, one line for each command.
     pub json: bool,
+    /// A file of properties that say how servers are called.
+    pub configuration: Option<PathBuf>,
     /// The one command to run; empty for a conversation.
     pub command: Vec<String>,
     /// With what the session proves who it is, if it does.
@@ -45,6 +49,7 @@ pub fn parse(words: &[String]) -> Result<Asked, String> {
         wait: false,
         quiet: false,
         json: false,
+        configuration: None,
         command: Vec::new(),
         login: None,
     };
@@ -62,6 +67,9 @@ pub fn parse(words: &[String]) -> Result<Asked, String> {
             "-w" | "-waitforconnection" | "--wait" => settings.wait = true,
             "-q" | "--quiet" => settings.quiet = true,
             "-j" | "--json" => settings.json = true,
+            "-client-configuration" | "--client-configuration" => {
+                settings.configuration = Some(value()?.into())
+            }
             "-h" | "-help" | "--help" => return Ok(Asked::Help),
             option if option.starts_with('-') => return Err(format!("there is no option {option}")),
             command => {
@@ -88,6 +96,7 @@ pub const OPTIONS: &str =
     -waitforconnection, --wait  keep trying for the timeout if no server answers at first
     -q, --quiet                 print results only: no greeting, no events
     -j, --json                  print one JSON value a line
+    -client-configuration FILE  properties of the client: zookeeper.client.secure, zookeeper.ssl.*
     -h, --help                  print this";
 
 #[cfg(test)]
@@ -101,11 +110,14 @@ mod tests {
 
     #[test]
     fn options_come_first_and_the_command_takes_the_rest() {
-        let Ok(Asked::Run(settings)) = parsed("-server a:1,b/x -timeout 5000 -r get -s /a -server") else {
+        let Ok(Asked::Run(settings)) =
+            parsed("-server a:1,b/x -timeout 5000 -client-configuration c -r get -s /a -server")
+        else {
             panic!("refused");
         };
         assert_eq!(settings.server.servers, ["a:1", "b:2181"]);
         assert_eq!((settings.timeout_ms, settings.read_only), (5000, true));
+        assert_eq!(settings.configuration, Some("c".into()));
         assert_eq!(settings.command, ["get", "-s", "/a", "-server"]);
         assert_eq!(parsed("-server a --help"), Ok(Asked::Help));
     }

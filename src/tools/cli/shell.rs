@@ -13,6 +13,8 @@ use serde_json::json;
 use super::failure::Failure;
 use super::options::Settings;
 use super::output::{Announcer, Output};
+use crate::tools::stream::Caller;
+
 use super::session::{ConnectString, Keeper, Login, SessionConfig, State, WatchedEvent};
 use super::{table, words};
 use crate::proto::EventType;
@@ -38,13 +40,20 @@ pub struct Shell {
     /// Whether `quit` was said.
     pub is_over: bool,
     session: Slot,
+    caller: Caller,
     announcer: Announcer,
     interrupts: Receiver<i32>,
 }
 
 impl Shell {
-    /// A conversation without a session.
-    pub fn new(settings: Settings, out: Output, announcer: Announcer, interrupts: Receiver<i32>) -> Shell {
+    /// A conversation without a session, which calls servers as `caller` does.
+    pub fn new(
+        settings: Settings,
+        caller: Caller,
+        out: Output,
+        announcer: Announcer,
+        interrupts: Receiver<i32>,
+    ) -> Shell {
         Shell {
             settings,
             out,
@@ -53,6 +62,7 @@ impl Shell {
             identities: Vec::new(),
             is_over: false,
             session: Slot::default(),
+            caller,
             announcer,
             interrupts,
         }
@@ -93,7 +103,13 @@ impl Shell {
             login: self.login()?,
         };
         self.settings.server = address.clone();
-        let keeper = Keeper::start(address, config, self.interrupts.clone(), self.teller())?;
+        let keeper = Keeper::start(
+            address,
+            config,
+            self.caller.clone(),
+            self.interrupts.clone(),
+            self.teller(),
+        )?;
         *self.session.borrow_mut() = Some(Rc::new(keeper));
         Ok(())
     }

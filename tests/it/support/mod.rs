@@ -1,5 +1,6 @@
 //! What tests of whole servers share: processes, random numbers from a seed, and waiting for a condition.
 
+pub mod certificates;
 pub mod cluster;
 pub mod configured;
 pub mod process;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, after, select};
 
 use super::address::ConnectString;
+use crate::tools::stream::Caller;
+
 use super::core::SessionConfig;
 use super::link::{Link, Outcome, Shown};
 use super::state::{Lost, State, WatchedEvent};
@@ -48,11 +50,12 @@ impl Keeper {
     pub fn start(
         address: ConnectString,
         config: SessionConfig,
+        caller: Caller,
         interrupts: Receiver<i32>,
         events: impl Fn(WatchedEvent) + Send + 'static,
     ) -> io::Result<Keeper> {
         let chroot = address.clone();
-        let link = Link::start(address.servers.clone(), config, move |mut event| {
+        let link = Link::start(address.servers.clone(), config, caller, move |mut event| {
             event.path = event.path.map(|path| chroot.to_user(&path));
             events(event);
         })?;

@@ -16,6 +16,7 @@ use super::state::{Lost, State, WatchedEvent};
 use super::watches::WatchChange;
 use crate::proto::{OpCode, SessionId};
 use crate::tools::client::Reply;
+use crate::tools::stream::{Caller, Stream};
 
 /// What a request comes to.
 pub type Outcome = Result<Reply, Lost>;
@@ -67,6 +68,7 @@ impl Link {
     pub fn start(
         servers: Vec<String>,
         config: SessionConfig,
+        caller: Caller,
         events: impl Fn(WatchedEvent) + Send + 'static,
     ) -> io::Result<Link> {
         let poll = Poll::new()?;
@@ -84,6 +86,7 @@ impl Link {
             servers,
             poll,
             stream: None,
+            caller,
             received: Vec::new(),
             unsent: Vec::new(),
             answers: HashMap::new(),
@@ -146,7 +149,8 @@ struct Carrier {
     core: SessionCore,
     servers: Vec<String>,
     poll: Poll,
-    stream: Option<TcpStream>,
+    stream: Option<Stream<TcpStream>>,
+    caller: Caller,
     received: Vec<u8>,
     unsent: Vec<u8>,
     answers: HashMap<u64, Sender<Outcome>>,
@@ -248,7 +252,7 @@ impl Carrier {
     fn dial(&mut self, server: usize) {
         let name = self.servers.get(server).cloned().unwrap_or_default();
         let limit = Duration::from_millis(self.core.dial_limit_ms().unsigned_abs());
-        match connect(&name, limit).and_then(|stream| self.adopt(stream)) {
+        match connect(&self.caller, &name, limit).and_then(|stream| self.adopt(stream)) {
             Ok(()) => {
                 let now_ms = self.now_ms();
                 self.core.connected(now_ms);
@@ -260,12 +264,12 @@ impl Carrier {
         }
     }
 
-    fn adopt(&mut self, stream: StdStream) -> io::Result<()> {
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let mut stream = TcpStream::from_std(stream);
+    fn adopt(&mut self, stream: Stream<StdStream>) -> io::Result<()> {
+        let mut stream = stream.for_poll()?;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut stream, SOCKET, interest)?;
+        self.poll
+            .registry()
+            .register(stream.socket_mut(), SOCKET, interest)?;
         self.received.clear();
         self.unsent.clear();
         self.stream = Some(stream);
@@ -328,7 +332,10 @@ impl Carrier {
     }
 
     fn fail(&mut self, why: &str) {
-        let peer = self.stream.as_ref().and_then(|stream| stream.peer_addr().ok());
+        let peer = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.socket().peer_addr().ok());
         let why = peer.map_or_else(|| why.to_owned(), |peer| format!("{peer}: {why}"));
         self.drop_stream();
         let now_ms = self.now_ms();
@@ -336,9 +343,10 @@ impl Carrier {
     }
 
     fn drop_stream(&mut self) {
-        if let Some(stream) = self.stream.take() {
+        if let Some(mut stream) = self.stream.take() {
+            stream.end();
             // It may be closed already.
-            let _closed = stream.shutdown(Shutdown::Both);
+            let _closed = stream.socket().shutdown(Shutdown::Both);
         }
         self.received.clear();
         self.unsent.clear();
@@ -350,8 +358,14 @@ impl Carrier {
         shown.state = self.core.state();
         shown.session = session.map(|session| session.session);
         shown.timeout_ms = session.map_or(shown.timeout_ms, |session| session.timeout_ms);
-        shown.server = self.stream.as_ref().and_then(|stream| stream.peer_addr().ok());
-        shown.local = self.stream.as_ref().and_then(|stream| stream.local_addr().ok());
+        shown.server = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.socket().peer_addr().ok());
+        shown.local = self
+            .stream
+            .as_ref()
+            .and_then(|stream| stream.socket().local_addr().ok());
     }
 
     fn now_ms(&self) -> i64 {
@@ -361,10 +375,12 @@ impl Carrier {
 }
 
 /// Tries each address of a name.
-fn connect(name: &str, limit: Duration) -> io::Result<StdStream> {
+fn connect(caller: &Caller, name: &str, limit: Duration) -> io::Result<Stream<StdStream>> {
+    let host = name.rsplit_once(':').map_or(name, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in name.to_socket_addrs()? {
-        match StdStream::connect_timeout(&address, limit) {
+        match caller.call(address, Some(host), limit) {
             Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
