@@ -34,7 +34,7 @@ use options::Opt;
 pub use sasl::{ClientSasl, QuorumSasl, client_login};
 use settings::Settings;
 pub use settings::{Setting, SystemProperties};
-pub use tls::TlsConfig;
+pub use tls::{QuorumTlsConfig, TlsConfig};
 
 /// Where a server's configuration comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

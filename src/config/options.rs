@@ -189,8 +189,9 @@ options! {
     QUORUM_SERVER_LOGIN_CONTEXT = Key "quorum.auth.server.saslLoginContext", Kind::Text, "QuorumServer", "JAAS section for accepting";
     QUORUM_SERVICE_PRINCIPAL = Key "quorum.auth.kerberos.servicePrincipal", Kind::Text, "zkquorum/localhost", "Kerberos principal of the servers";
     QUORUM_CNXN_THREADS_SIZE = Key "quorum.cnxn.threads.size", Kind::Number(INT_MIN, INT_MAX), "20", "no effect: connections between servers are not opened by a pool";
-    SSL_QUORUM = Key "sslQuorum", Kind::Bool, "false", "refused if true: servers do not speak TLS with each other";
-    PORT_UNIFICATION = Key "portUnification", Kind::Bool, "false", "likewise";
+    SSL_QUORUM = Key "sslQuorum", Kind::Bool, "false", "speak TLS with the other servers";
+    PORT_UNIFICATION = Key "portUnification", Kind::Bool, "false", "hear the other servers with TLS and without, while an ensemble changes over";
+    SSL_QUORUM_RELOAD = Key "sslQuorumReloadCertFiles", Kind::Bool, "false", "renew ssl.quorum key and trust when their files change";
 
     SNAP_COUNT = Property "zookeeper.snapCount", Kind::Number(INT_MIN, INT_MAX), "100000", "transactions between snapshots, at least 2";
     GLOBAL_OUTSTANDING_LIMIT = Property "zookeeper.globalOutstandingLimit", COUNT, "1000", "requests in process above which clients are read more slowly";
@@ -257,6 +258,23 @@ options! {
     SSL_OCSP = Property "zookeeper.ssl.ocsp", Kind::Bool, "false", "refused if true: OCSP is not asked";
     CLIENT_PORT_UNIFICATION = Property "zookeeper.client.portUnification", Kind::Bool, "false", "hear clients with TLS and without on clientPort";
     CLIENT_CERT_RELOAD = Property "zookeeper.client.certReload", Kind::Bool, "false", "renew ssl key and trust when their files change";
+    SSL_QUORUM_KEY_STORE = Property "zookeeper.ssl.quorum.keyStore.location", Kind::Text, "", "PEM file with private key and certificates for the ports between servers";
+    SSL_QUORUM_KEY_STORE_PASSWORD = Property "zookeeper.ssl.quorum.keyStore.password", Kind::Text, "", "password of an encrypted private key (PKCS#8, PBES2)";
+    SSL_QUORUM_KEY_STORE_PASSWORD_PATH = Property "zookeeper.ssl.quorum.keyStore.passwordPath", Kind::Text, "", "file that holds that password";
+    SSL_QUORUM_KEY_STORE_TYPE = Property "zookeeper.ssl.quorum.keyStore.type", Kind::Text, "", "PEM; JKS and PKCS12 are refused with the command that converts them";
+    SSL_QUORUM_TRUST_STORE = Property "zookeeper.ssl.quorum.trustStore.location", Kind::Text, "", "PEM file with the certificates that are trusted";
+    SSL_QUORUM_TRUST_STORE_PASSWORD = Property "zookeeper.ssl.quorum.trustStore.password", Kind::Text, "", "not needed: certificates in PEM are not encrypted";
+    SSL_QUORUM_TRUST_STORE_PASSWORD_PATH = Property "zookeeper.ssl.quorum.trustStore.passwordPath", Kind::Text, "", "likewise";
+    SSL_QUORUM_TRUST_STORE_TYPE = Property "zookeeper.ssl.quorum.trustStore.type", Kind::Text, "", "as the type of the key store";
+    SSL_QUORUM_CLIENT_AUTH = Property "zookeeper.ssl.quorum.clientAuth", Kind::Text, "need", "whether who connects must show a certificate: need, want or none";
+    SSL_QUORUM_HOSTNAME_VERIFICATION = Property "zookeeper.ssl.quorum.hostnameVerification", Kind::Bool, "true", "whether certificates must name the host of who shows them; false switches the next one off too";
+    SSL_QUORUM_CLIENT_HOSTNAME_VERIFICATION = Property "zookeeper.ssl.quorum.clientHostnameVerification", Kind::Bool, "true", "whether the certificate of a server that calls must name a host of the server list, or the address that it calls from";
+    SSL_QUORUM_PROTOCOL = Property "zookeeper.ssl.quorum.protocol", Kind::Text, "TLSv1.3", "newest version of TLS that is spoken: TLSv1.3 (with TLSv1.2) or TLSv1.2";
+    SSL_QUORUM_ENABLED_PROTOCOLS = Property "zookeeper.ssl.quorum.enabledProtocols", Kind::Text, "", "versions of TLS that are spoken, with commas between, instead";
+    SSL_QUORUM_CIPHER_SUITES = Property "zookeeper.ssl.quorum.ciphersuites", Kind::Text, "", "cipher suites that are spoken, by their standard names, with commas between; all that are offered if not set";
+    SSL_QUORUM_HANDSHAKE_TIMEOUT = Property "zookeeper.ssl.quorum.handshakeDetectionTimeoutMillis", Kind::Number(1, INT_MAX), "5000", "milliseconds that a handshake may take";
+    SSL_QUORUM_CRL = Property "zookeeper.ssl.quorum.crl", Kind::Bool, "false", "refused if true: revocation lists are not looked at";
+    SSL_QUORUM_OCSP = Property "zookeeper.ssl.quorum.ocsp", Kind::Bool, "false", "refused if true: OCSP is not asked";
     X509_SUPER_USER = Property "zookeeper.X509AuthenticationProvider.superUser", Kind::Text, "", "owner of a certificate who may do everything, as Java writes names: CN=admin,O=Example";
     INITIAL_ZXID = StrictProperty "zookeeper.testingonly.initialZxid", Kind::Number(i64::MIN, i64::MAX), "", "tests only: counter with which a leader's epoch begins";
     ROOT_LOGGER = Property "zookeeper.root.logger", Kind::Text, "INFO, CONSOLE", "log level and appenders (CONSOLE, ROLLINGFILE); only as -D";
@@ -269,12 +287,9 @@ options! {
 /// Groups of names without effect. A name belongs to the first group that has it.
 pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     WithoutEffect {
-        names: &["ssl.quorum.*", "sslQuorumReloadCertFiles"],
-        why: "servers do not speak TLS with each other",
-    },
-    WithoutEffect {
         names: &[
             "ssl.context.supplier.class",
+            "ssl.quorum.context.supplier.class",
             "ssl.authProvider",
             "ssl.sslProvider",
             "fips-mode",

@@ -1,4 +1,5 @@
-//! What is configured of TLS. (QuorumPeerConfig, X509Util, ClientX509Util of 3.9)
+//! What is configured of TLS: the clients' port and the ports between servers.
+//! (QuorumPeerConfig, X509Util, ClientX509Util, QuorumX509Util of 3.9)
 
 use std::path::PathBuf;
 
@@ -20,8 +21,39 @@ pub struct TlsConfig {
     pub client_reload: bool,
     /// Key, trust and rules for clients, if any port needs them.
     pub client: Option<TlsOptions>,
+    /// The ports between servers, if they speak TLS.
+    pub quorum: Option<QuorumTlsConfig>,
     /// The owner of a certificate who may do everything. (`X509AuthenticationProvider.superUser`)
     pub super_user: Option<String>,
+}
+
+/// TLS between servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuorumTlsConfig {
+    /// Whether this server speaks TLS when it calls. (`sslQuorum`)
+    pub calls: bool,
+    /// Whether those who speak plainly are heard. (`portUnification`)
+    pub takes_plain: bool,
+    /// Whether key and trust are renewed when their files change. (`sslQuorumReloadCertFiles`)
+    pub reload: bool,
+    /// Key, trust and rules.
+    pub options: TlsOptions,
+}
+
+/// The options of one kind of connections.
+struct Keys {
+    prefix: &'static str,
+    key_store: [&'static Opt; 4],
+    trust_store: [&'static Opt; 4],
+    client_auth: &'static Opt,
+    verify_server_host: &'static Opt,
+    verify_client_host: &'static Opt,
+    protocol: &'static Opt,
+    enabled_protocols: &'static Opt,
+    cipher_suites: &'static Opt,
+    handshake: &'static Opt,
+    crl: &'static Opt,
+    ocsp: &'static Opt,
 }
 
 /// Reads what is configured.
@@ -32,51 +64,53 @@ pub(super) fn tls(settings: &mut Settings) -> Result<TlsConfig, ConfigError> {
         return Err(settings.conflict("secureClientPortAddress is set but secureClientPort is not set"));
     }
     let client_unification = settings.switch(&options::CLIENT_PORT_UNIFICATION);
-    let client = (secure_port.is_some() || client_unification).then(|| read(settings));
-    for option in [&options::SSL_QUORUM, &options::PORT_UNIFICATION] {
-        if settings.switch(option) {
-            // An operator who asks for protection must not get a server without it.
-            let reason = "servers do not speak TLS with each other in this version";
-            return Err(settings.conflict(format!("{}=true: {reason}", shown(option))));
-        }
-    }
+    let client = (secure_port.is_some() || client_unification).then(|| read(settings, &CLIENT));
+    let calls = settings.switch(&options::SSL_QUORUM);
+    let takes_plain = settings.switch(&options::PORT_UNIFICATION);
+    let reload = settings.switch(&options::SSL_QUORUM_RELOAD);
+    let quorum = (calls || takes_plain)
+        .then(|| read(settings, &QUORUM))
+        .transpose()?;
     Ok(TlsConfig {
         secure_port,
         secure_address,
         client_unification,
         client_reload: settings.switch(&options::CLIENT_CERT_RELOAD),
         client: client.transpose()?,
+        quorum: quorum.map(|options| QuorumTlsConfig {
+            calls,
+            takes_plain,
+            reload,
+            options,
+        }),
         super_user: settings.text(&options::X509_SUPER_USER),
     })
 }
 
-fn read(settings: &mut Settings) -> Result<TlsOptions, ConfigError> {
-    for (option, what) in [
-        (&options::SSL_CRL, "revocation lists"),
-        (&options::SSL_OCSP, "OCSP"),
-    ] {
+fn read(settings: &mut Settings, keys: &Keys) -> Result<TlsOptions, ConfigError> {
+    for (option, what) in [(keys.crl, "revocation lists"), (keys.ocsp, "OCSP")] {
         if settings.switch(option) {
             let reason = format!("{}=true: {what} are not offered", shown(option));
             return Err(settings.conflict(reason));
         }
     }
-    let (tls_1_2, tls_1_3) = versions(settings)?;
-    let list = settings.text(&options::SSL_CIPHER_SUITES).unwrap_or_default();
+    let (tls_1_2, tls_1_3) = versions(settings, keys)?;
+    let list = settings.text(keys.cipher_suites).unwrap_or_default();
     let suites = list
         .split([',', ':'])
         .map(str::trim)
         .filter(|name| !name.is_empty());
     Ok(TlsOptions {
-        prefix: "ssl.",
-        key_store: store(settings, &KEY_STORE),
-        trust_store: store(settings, &TRUST_STORE),
-        client_auth: client_auth(settings, &options::SSL_CLIENT_AUTH)?,
-        verify_server_host: settings.switch(&options::SSL_HOSTNAME_VERIFICATION),
-        verify_client_host: settings.switch(&options::SSL_CLIENT_HOSTNAME_VERIFICATION),
+        prefix: keys.prefix,
+        key_store: store(settings, &keys.key_store),
+        trust_store: store(settings, &keys.trust_store),
+        client_auth: client_auth(settings, keys.client_auth)?,
+        verify_server_host: settings.switch(keys.verify_server_host),
+        verify_client_host: settings.switch(keys.verify_client_host),
         tls_1_2,
         tls_1_3,
         cipher_suites: suites.map(str::to_owned).collect(),
-        handshake_ms: settings.number(&options::SSL_HANDSHAKE_TIMEOUT)?,
+        handshake_ms: settings.number(keys.handshake)?,
     })
 }
 
@@ -104,22 +138,22 @@ fn client_auth(settings: &Settings, option: &Opt) -> Result<ClientAuth, ConfigEr
 }
 
 /// Whether TLS 1.2 and whether TLS 1.3 is spoken. `ssl.protocol` is the newest one; all older ones go with it.
-fn versions(settings: &Settings) -> Result<(bool, bool), ConfigError> {
-    let newest = settings.text(&options::SSL_PROTOCOL).unwrap_or_default();
+fn versions(settings: &Settings, keys: &Keys) -> Result<(bool, bool), ConfigError> {
+    let newest = settings.text(keys.protocol).unwrap_or_default();
     let Some(list) = settings
-        .text(&options::SSL_ENABLED_PROTOCOLS)
+        .text(keys.enabled_protocols)
         .filter(|list| !list.trim().is_empty())
     else {
         return match newest.as_str() {
             "" | "TLS" | "TLSv1.3" => Ok((true, true)),
             "TLSv1.2" => Ok((true, false)),
-            _ => Err(no_such_version(settings, &options::SSL_PROTOCOL, &newest)),
+            _ => Err(no_such_version(settings, keys.protocol, &newest)),
         };
     };
     let names: Vec<&str> = list.split(',').map(str::trim).collect();
     let versions = (names.contains(&"TLSv1.2"), names.contains(&"TLSv1.3"));
     if versions == (false, false) {
-        return Err(no_such_version(settings, &options::SSL_ENABLED_PROTOCOLS, &list));
+        return Err(no_such_version(settings, keys.enabled_protocols, &list));
     }
     Ok(versions)
 }
@@ -136,15 +170,52 @@ fn shown(option: &Opt) -> &'static str {
     option.key().unwrap_or(option.name)
 }
 
-const KEY_STORE: [&Opt; 4] = [
-    &options::SSL_KEY_STORE,
-    &options::SSL_KEY_STORE_PASSWORD,
-    &options::SSL_KEY_STORE_PASSWORD_PATH,
-    &options::SSL_KEY_STORE_TYPE,
-];
-const TRUST_STORE: [&Opt; 4] = [
-    &options::SSL_TRUST_STORE,
-    &options::SSL_TRUST_STORE_PASSWORD,
-    &options::SSL_TRUST_STORE_PASSWORD_PATH,
-    &options::SSL_TRUST_STORE_TYPE,
-];
+const CLIENT: Keys = Keys {
+    prefix: "ssl.",
+    key_store: [
+        &options::SSL_KEY_STORE,
+        &options::SSL_KEY_STORE_PASSWORD,
+        &options::SSL_KEY_STORE_PASSWORD_PATH,
+        &options::SSL_KEY_STORE_TYPE,
+    ],
+    trust_store: [
+        &options::SSL_TRUST_STORE,
+        &options::SSL_TRUST_STORE_PASSWORD,
+        &options::SSL_TRUST_STORE_PASSWORD_PATH,
+        &options::SSL_TRUST_STORE_TYPE,
+    ],
+    client_auth: &options::SSL_CLIENT_AUTH,
+    verify_server_host: &options::SSL_HOSTNAME_VERIFICATION,
+    verify_client_host: &options::SSL_CLIENT_HOSTNAME_VERIFICATION,
+    protocol: &options::SSL_PROTOCOL,
+    enabled_protocols: &options::SSL_ENABLED_PROTOCOLS,
+    cipher_suites: &options::SSL_CIPHER_SUITES,
+    handshake: &options::SSL_HANDSHAKE_TIMEOUT,
+    crl: &options::SSL_CRL,
+    ocsp: &options::SSL_OCSP,
+};
+
+const QUORUM: Keys = Keys {
+    prefix: "ssl.quorum.",
+    key_store: [
+        &options::SSL_QUORUM_KEY_STORE,
+        &options::SSL_QUORUM_KEY_STORE_PASSWORD,
+        &options::SSL_QUORUM_KEY_STORE_PASSWORD_PATH,
+        &options::SSL_QUORUM_KEY_STORE_TYPE,
+    ],
+    trust_store: [
+        &options::SSL_QUORUM_TRUST_STORE,
+        &options::SSL_QUORUM_TRUST_STORE_PASSWORD,
+        &options::SSL_QUORUM_TRUST_STORE_PASSWORD_PATH,
+        &options::SSL_QUORUM_TRUST_STORE_TYPE,
+    ],
+    client_auth: &options::SSL_QUORUM_CLIENT_AUTH,
+    verify_server_host: &options::SSL_QUORUM_HOSTNAME_VERIFICATION,
+    verify_client_host: &options::SSL_QUORUM_CLIENT_HOSTNAME_VERIFICATION,
+    protocol: &options::SSL_QUORUM_PROTOCOL,
+    enabled_protocols: &options::SSL_QUORUM_ENABLED_PROTOCOLS,
+    cipher_suites: &options::SSL_QUORUM_CIPHER_SUITES,
+    handshake: &options::SSL_QUORUM_HANDSHAKE_TIMEOUT,
+    crl: &options::SSL_QUORUM_CRL,
+    ocsp: &options::SSL_QUORUM_OCSP,
+};

@@ -25,6 +25,7 @@ use thiserror::Error;
 
 use crate::clients::address::JavaAddress;
 use crate::net::quorum_auth::QuorumAuth;
+use crate::net::quorum_tls::QuorumTls;
 use crate::quorum::{LinkEvent, LinkOrder};
 use crate::runtime::{Address, Crew, Threads};
 
@@ -45,6 +46,8 @@ pub struct ElectionConfig {
     pub hello_timeout_ms: u32,
     /// TCP keepalive. (`zookeeper.tcpKeepAlive`)
     pub tcp_keep_alive: bool,
+    /// How servers speak TLS with each other, if they do.
+    pub tls: Option<Arc<QuorumTls>>,
     /// How servers authenticate to each other, if they do.
     pub auth: Option<Arc<QuorumAuth>>,
 }

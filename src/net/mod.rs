@@ -9,7 +9,9 @@
 //! `http_port` is an optional port for people and monitoring, on a poll of its own; `probe` asks other servers for
 //! it.
 //!
-//! `election_port` has the sockets between servers for the election: blocking ones, a thread or two each.
+//! `election_port` has the sockets between servers for the election, `quorum_port` those between a leader and its
+//! learners: blocking ones, a thread or two each. Before anything else is said on one, `quorum_tls` shakes hands and
+//! `quorum_auth` authenticates, upon a `peer_channel`.
 
 mod acceptor;
 mod answers;
@@ -22,10 +24,12 @@ mod greetings;
 pub mod http_port;
 mod leaving;
 mod mailbox;
+mod peer_channel;
 pub mod probe;
 pub mod quorum_auth;
 pub mod quorum_port;
 pub mod quorum_streams;
+pub mod quorum_tls;
 mod table;
 mod tally;
 mod throttle;

@@ -9,13 +9,14 @@
 //! Both ends block, until a deadline at most. What the proofs are is decided in `sasl/`.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::clients::address::JavaAddress;
 use crate::proto::{AuthStatus, Decode, Encode, QuorumAuthPacket};
 use crate::sasl::{Answer, ClientExchange, Credentials, Nonces, ServerExchange, Service, Users};
+
+use super::peer_channel::PeerChannel;
 
 /// How this server authenticates others, and itself to them.
 #[derive(Debug)]
@@ -44,51 +45,60 @@ impl QuorumAuth {
         }
     }
 
-    /// Hears who calls. Gives what was read and belongs to what comes next: a caller that does not authenticate
-    /// begins at once with that.
+    /// Hears who calls. A caller that does not authenticate begins at once with what comes next, which stays to be
+    /// read.
     ///
     /// # Errors
     /// The caller has proved nothing within `limit`, and must.
-    pub fn accept(&self, stream: &TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
-        let mut caller = Caller::new(stream, limit)?;
+    pub(super) fn accept(&self, channel: &mut PeerChannel, limit: Duration) -> io::Result<()> {
+        channel.within(limit, |channel| self.hear(channel))
+    }
+
+    fn hear(&self, channel: &mut PeerChannel) -> io::Result<()> {
         let mut first = Vec::new();
-        let outcome = match caller.begins_with_magic(&mut first) {
+        let outcome = match begins_with_magic(channel, &mut first) {
             Ok(true) => {
                 first.clear();
-                self.judge(&mut caller)
+                self.judge(channel)
             }
-            Ok(false) if !self.requires => return caller.done(first),
+            Ok(false) if !self.requires => {
+                channel.put_back(first);
+                return Ok(());
+            }
             Ok(false) => Err(refused(
                 "not trying to authenticate and authentication is required".to_owned(),
             )),
             Err(error) => Err(error),
         };
-        let before = caller.done(());
         match outcome {
             Ok(()) => {
-                let remote = remote(stream);
+                let remote = remote(channel);
                 log::info!("Successfully completed the authentication using SASL. learner addr: {remote}");
             }
             Err(error) if self.requires => return Err(failed(&error)),
-            Err(error) => self.complain(stream, &error),
+            Err(error) => self.complain(channel, &error),
         }
-        before.map(|()| first)
+        channel.put_back(first);
+        Ok(())
     }
 
     /// Proves to the server at the other end who this is, if that is wanted.
     ///
     /// # Errors
     /// The other server does not believe it, or is none, or says nothing for `limit`.
-    pub fn introduce(&self, stream: &TcpStream, limit: Duration) -> io::Result<()> {
+    pub(super) fn introduce(&self, channel: &mut PeerChannel, limit: Duration) -> io::Result<()> {
         let Some(credentials) = &self.credentials else {
             log::debug!("Skipping SASL authentication as quorum.auth.learnerRequireSasl=false");
             return Ok(());
         };
-        let mut called = Caller::new(stream, limit)?;
-        let mut exchange = ClientExchange::new(Service::QUORUM, credentials.clone(), self.fresh_nonce());
-        called.send(AuthStatus::InProgress, Some(Vec::new()))?;
+        channel.within(limit, |called| self.prove(called, credentials.clone()))
+    }
+
+    fn prove(&self, called: &mut PeerChannel, credentials: Credentials) -> io::Result<()> {
+        let mut exchange = ClientExchange::new(Service::QUORUM, credentials, self.fresh_nonce());
+        send(called, AuthStatus::InProgress, Some(Vec::new()))?;
         for _ in 0..MOST_ROUNDS {
-            let QuorumAuthPacket { status, token } = called.receive()?;
+            let QuorumAuthPacket { status, token } = receive(called)?;
             if status == AuthStatus::Error {
                 return Err(refused(
                     "the other server does not take this server's name and password".to_owned(),
@@ -96,13 +106,13 @@ impl QuorumAuth {
             }
             let said = exchange.step(&token.unwrap_or_default());
             match (status, said.map_err(|refusal| refused(refusal.to_string()))?) {
-                (AuthStatus::InProgress, Some(token)) => called.send(AuthStatus::InProgress, Some(token))?,
+                (AuthStatus::InProgress, Some(token)) => send(called, AuthStatus::InProgress, Some(token))?,
                 (AuthStatus::Success, None) => {
-                    let remote = remote(stream);
+                    let remote = remote(called);
                     log::info!(
                         "Successfully completed the authentication using SASL. server addr: {remote}, status: SUCCESS"
                     );
-                    return called.done(());
+                    return Ok(());
                 }
                 _ => break,
             }
@@ -112,33 +122,33 @@ impl QuorumAuth {
         ))
     }
 
-    fn judge(&self, caller: &mut Caller<'_>) -> io::Result<()> {
+    fn judge(&self, caller: &mut PeerChannel) -> io::Result<()> {
         let mut exchange = ServerExchange::new(Service::QUORUM, self.fresh_nonce());
-        let mut packet = caller.receive_rest()?;
+        let mut packet = receive_rest(caller)?;
         for _ in 0..MOST_ROUNDS {
             match exchange.step(&packet.token.unwrap_or_default(), &self.users) {
-                Ok(Answer::Challenge(token)) => caller.send(AuthStatus::InProgress, Some(token))?,
-                Ok(Answer::Proven { token, .. }) => return caller.send(AuthStatus::Success, Some(token)),
+                Ok(Answer::Challenge(token)) => send(caller, AuthStatus::InProgress, Some(token))?,
+                Ok(Answer::Proven { token, .. }) => return send(caller, AuthStatus::Success, Some(token)),
                 Err(refusal) => {
                     // It may have gone already; what counts is told below.
-                    drop(caller.send(AuthStatus::Error, Some(Vec::new())));
+                    drop(send(caller, AuthStatus::Error, Some(Vec::new())));
                     return Err(refused(refusal.to_string()));
                 }
             }
-            packet = caller.receive()?;
+            packet = receive(caller)?;
         }
         Err(refused("too many attempts".to_owned()))
     }
 
     /// Whoever calls often, says so often: only the first ones are news.
-    fn complain(&self, stream: &TcpStream, error: &io::Error) {
+    fn complain(&self, channel: &PeerChannel, error: &io::Error) {
         let told = self.complaints.fetch_add(1, Ordering::Relaxed);
         let level = if told < MOST_COMPLAINTS {
             log::Level::Warn
         } else {
             log::Level::Debug
         };
-        let remote = remote(stream);
+        let remote = remote(channel);
         log::log!(
             level,
             "Failed to authenticate using SASL: {error}. Maintaining learner connection despite SASL authentication \
@@ -151,91 +161,54 @@ impl QuorumAuth {
     }
 }
 
-/// The other end of a connection, until a deadline.
-struct Caller<'a> {
-    stream: &'a TcpStream,
-    end: Instant,
-    /// What the connection's reads were limited to before.
-    before: Option<Duration>,
+/// Reads the first bytes into `first`, and says whether they are those of an authentication. A caller that ends
+/// before is told by what comes next.
+fn begins_with_magic(caller: &mut PeerChannel, first: &mut Vec<u8>) -> io::Result<bool> {
+    while first.len() < QuorumAuthPacket::MAGIC.len() {
+        if !QuorumAuthPacket::MAGIC.starts_with(first) {
+            return Ok(false);
+        }
+        let mut byte = [0];
+        match read(caller, &mut byte) {
+            Ok(()) => first.extend_from_slice(&byte),
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(*first == QuorumAuthPacket::MAGIC)
 }
 
-impl<'a> Caller<'a> {
-    fn new(stream: &'a TcpStream, limit: Duration) -> io::Result<Caller<'a>> {
-        Ok(Caller {
-            stream,
-            end: Instant::now() + limit,
-            before: stream.read_timeout()?,
-        })
+fn receive(caller: &mut PeerChannel) -> io::Result<QuorumAuthPacket> {
+    let mut magic = [0; QuorumAuthPacket::MAGIC.len()];
+    read(caller, &mut magic)?;
+    if magic != QuorumAuthPacket::MAGIC {
+        return Err(refused("the other server does not speak SASL".to_owned()));
     }
+    receive_rest(caller)
+}
 
-    /// Leaves the connection as it was.
-    fn done<T>(self, value: T) -> io::Result<T> {
-        self.stream.set_read_timeout(self.before)?;
-        Ok(value)
-    }
+/// Reads a packet whose magic number has been read.
+fn receive_rest(caller: &mut PeerChannel) -> io::Result<QuorumAuthPacket> {
+    let malformed = |error| io::Error::new(ErrorKind::InvalidData, error);
+    let mut head = [0; QuorumAuthPacket::HEAD_BYTES];
+    let (magic, rest) = head.split_at_mut(QuorumAuthPacket::MAGIC.len());
+    magic.copy_from_slice(&QuorumAuthPacket::MAGIC);
+    read(caller, rest)?;
+    let mut token = vec![0; QuorumAuthPacket::token_bytes(&head).map_err(malformed)?];
+    read(caller, &mut token)?;
+    QuorumAuthPacket::from_bytes(&[&head[..], &token].concat()).map_err(malformed)
+}
 
-    /// Reads the first bytes into `first`, and says whether they are those of an authentication. A caller that ends
-    /// before is told by what comes next.
-    fn begins_with_magic(&mut self, first: &mut Vec<u8>) -> io::Result<bool> {
-        while first.len() < QuorumAuthPacket::MAGIC.len() {
-            if !QuorumAuthPacket::MAGIC.starts_with(first) {
-                return Ok(false);
-            }
-            let mut byte = [0];
-            match self.read(&mut byte) {
-                Ok(()) => first.extend_from_slice(&byte),
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(false),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(*first == QuorumAuthPacket::MAGIC)
-    }
+fn send(caller: &mut PeerChannel, status: AuthStatus, token: Option<Vec<u8>>) -> io::Result<()> {
+    caller.write_all(&QuorumAuthPacket { status, token }.to_bytes())
+}
 
-    fn receive(&mut self) -> io::Result<QuorumAuthPacket> {
-        let mut magic = [0; QuorumAuthPacket::MAGIC.len()];
-        self.read(&mut magic)?;
-        if magic != QuorumAuthPacket::MAGIC {
-            return Err(refused("the other server does not speak SASL".to_owned()));
-        }
-        self.receive_rest()
-    }
-
-    /// Reads a packet whose magic number has been read.
-    fn receive_rest(&mut self) -> io::Result<QuorumAuthPacket> {
-        let malformed = |error| io::Error::new(ErrorKind::InvalidData, error);
-        let mut head = [0; QuorumAuthPacket::HEAD_BYTES];
-        let (magic, rest) = head.split_at_mut(QuorumAuthPacket::MAGIC.len());
-        magic.copy_from_slice(&QuorumAuthPacket::MAGIC);
-        self.read(rest)?;
-        let mut token = vec![0; QuorumAuthPacket::token_bytes(&head).map_err(malformed)?];
-        self.read(&mut token)?;
-        QuorumAuthPacket::from_bytes(&[&head[..], &token].concat()).map_err(malformed)
-    }
-
-    fn send(&mut self, status: AuthStatus, token: Option<Vec<u8>>) -> io::Result<()> {
-        self.stream
-            .write_all(&QuorumAuthPacket { status, token }.to_bytes())
-    }
-
-    /// Fills `buffer`, however slowly its bytes come, but until the deadline.
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-        let mut filled = 0;
-        while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            let left = self.end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Err(too_late());
-            }
-            self.stream.set_read_timeout(Some(left))?;
-            match (&mut self.stream).read(rest) {
-                Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof)),
-                Ok(count) => filled += count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(too_late()),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
+/// Fills `buffer`.
+fn read(caller: &mut PeerChannel, buffer: &mut [u8]) -> io::Result<()> {
+    caller.read_exact(buffer).map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => io::Error::new(error.kind(), "the authentication did not end in time"),
+        _ => error,
+    })
 }
 
 fn refused(reason: String) -> io::Error {
@@ -249,12 +222,10 @@ fn failed(error: &io::Error) -> io::Error {
     )
 }
 
-fn too_late() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the authentication did not end in time")
-}
-
-fn remote(stream: &TcpStream) -> String {
-    let address = stream.peer_addr().map(|address| JavaAddress(address).to_string());
+fn remote(channel: &PeerChannel) -> String {
+    let address = channel
+        .peer_address()
+        .map(|address| JavaAddress(address).to_string());
     address.unwrap_or_else(|error| error.to_string())
 }
 

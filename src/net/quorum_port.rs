@@ -7,7 +7,7 @@
 //!
 //! The threads only carry; what a packet means is judged by the roles in `quorum/`.
 
-use std::io::{self, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +18,13 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use crate::clients::address::JavaAddress;
 use crate::ensemble::Member;
 use crate::proto::LinkId;
-use crate::quorum::peer_link::{Closer, PeerLink, PortEvent, QuorumPort, report_late};
+use crate::quorum::peer_link::{Closer, PeerLink, PortEvent, QuorumPort, ToPeer, report_late};
 use crate::runtime::{Address, Crew, Inbox, Runtime, Threads};
 
+use super::peer_channel::PeerChannel;
 use super::quorum_auth::QuorumAuth;
 use super::quorum_streams::{SenderStage, read_all};
+use super::quorum_tls::{self, QuorumTls};
 
 /// What the quorum port goes by.
 #[derive(Debug, Clone)]
@@ -39,25 +41,36 @@ pub struct QuorumPortRules {
     pub leader_nodelay: bool,
     /// TCP_NODELAY towards the leader. (`follower.nodelay`)
     pub follower_nodelay: bool,
+    /// How servers speak TLS with each other, if they do.
+    pub tls: Option<Arc<QuorumTls>>,
     /// How servers authenticate to each other, if they do.
     pub auth: Option<Arc<QuorumAuth>>,
 }
 
 impl QuorumPortRules {
-    /// Lets a learner prove who it is, if servers do that; gives what was read of its packets.
-    fn hear_who_calls(&self, stream: &TcpStream) -> io::Result<Vec<u8>> {
-        match &self.auth {
-            Some(auth) => auth.accept(stream, Duration::from_millis(self.init_ms.max(1))),
-            None => Ok(Vec::new()),
+    /// Lets a learner shake hands and prove who it is, as far as servers do that.
+    fn hear_who_calls(&self, stream: TcpStream) -> io::Result<PeerChannel> {
+        let mut channel = quorum_tls::welcome(self.tls.as_deref(), stream, self.init())?;
+        if let Some(auth) = &self.auth {
+            auth.accept(&mut channel, self.init())?;
         }
+        Ok(channel)
     }
 
-    /// Proves to the leader who this is, if servers do that.
-    fn introduce(&self, stream: &TcpStream) -> io::Result<()> {
-        match &self.auth {
-            Some(auth) => auth.introduce(stream, Duration::from_millis(self.init_ms.max(1))),
-            None => Ok(()),
+    /// Shakes hands with the leader and proves who this is, as far as servers do that.
+    fn introduce(&self, stream: TcpStream, host: &str) -> io::Result<PeerChannel> {
+        let mut channel = PeerChannel::new(stream);
+        if let Some(tls) = &self.tls {
+            channel = tls.call(channel, host, self.init())?;
         }
+        if let Some(auth) = &self.auth {
+            auth.introduce(&mut channel, self.init())?;
+        }
+        Ok(channel)
+    }
+
+    fn init(&self) -> Duration {
+        Duration::from_millis(self.init_ms.max(1))
     }
 }
 
@@ -204,40 +217,67 @@ impl Acceptor {
 
     fn welcome(&self, stream: TcpStream, remote: SocketAddr) -> io::Result<()> {
         prepare(&stream, self.rules.leader_nodelay, self.rules.init_ms)?;
-        let (reading, closing) = (stream.try_clone()?, stream.try_clone()?);
-        let link = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
+        let closing = stream.try_clone()?;
+        let id = LinkId(self.next_link.fetch_add(1, Ordering::Relaxed));
         let remote = JavaAddress(remote).to_string();
-        let mut crew = Crew::new();
         let (out, inbox) = Inbox::new();
-        let sender = SenderStage::new(stream, link, self.events.clone());
-        self.threads
-            .start(&mut crew, &format!("Sender-{remote}"), inbox, sender);
+        let sender = Arc::new(Mutex::new(Crew::new()));
+        let handler = Handler {
+            threads: self.threads.clone(),
+            rules: Arc::clone(&self.rules),
+            id,
+            remote: remote.clone(),
+            events: self.events.clone(),
+            sender: Arc::clone(&sender),
+        };
         let (go, told) = bounded::<()>(1);
-        let (events, rules) = (self.events.clone(), Arc::clone(&self.rules));
+        let mut crew = Crew::new();
         self.threads
             .spawn(&mut crew, &format!("LearnerHandler-{remote}"), move || {
                 // The leader hears of the link before it hears its packets.
                 let _closed = told.recv();
-                let reason = match rules.hear_who_calls(&reading) {
-                    Ok(early) => read_all(io::Cursor::new(early).chain(reading), link, &events, false),
-                    Err(error) => error.to_string(),
-                };
-                events.post(PortEvent::Down(link, reason));
+                handler.run(stream, inbox);
                 Ok(())
             });
         let closer = Box::new(Linked {
             stream: closing,
             crew,
+            sender,
         });
-        let peer = PeerLink {
-            id: link,
+        self.events.post(PortEvent::Connected(PeerLink {
+            id,
             remote,
             out,
             closer,
-        };
-        self.events.post(PortEvent::Connected(peer));
+        }));
         drop(go);
         Ok(())
+    }
+}
+
+/// The thread that hears a learner.
+struct Handler {
+    threads: Threads,
+    rules: Arc<QuorumPortRules>,
+    id: LinkId,
+    remote: String,
+    events: Address<PortEvent>,
+    /// The thread that writes to it, once it is known who calls.
+    sender: Arc<Mutex<Crew>>,
+}
+
+impl Handler {
+    fn run(self, stream: TcpStream, inbox: Inbox<ToPeer>) {
+        let reason = match self.rules.hear_who_calls(stream).and_then(PeerChannel::part) {
+            Ok((reading, writing)) => {
+                let sender = SenderStage::new(writing, self.id, self.events.clone());
+                let name = format!("Sender-{}", self.remote);
+                self.threads.start(&mut lock(&self.sender), &name, inbox, sender);
+                read_all(reading, self.id, &self.events, false)
+            }
+            Err(error) => error.to_string(),
+        };
+        self.events.post(PortEvent::Down(self.id, reason));
     }
 }
 
@@ -262,13 +302,18 @@ fn prepare(stream: &TcpStream, nodelay: bool, limit_ms: u64) -> io::Result<()> {
 struct Linked {
     stream: TcpStream,
     crew: Crew,
+    /// The thread that writes, if the other one has come to start it.
+    sender: Arc<Mutex<Crew>>,
 }
 
 impl Closer for Linked {
     fn close(self: Box<Self>) -> Vec<String> {
         // It fails if the connection is gone already.
         drop(self.stream.shutdown(Shutdown::Both));
-        self.crew.join(LONGEST_END)
+        let mut late = self.crew.join(LONGEST_END);
+        let sender = std::mem::take(&mut *lock(&self.sender));
+        late.extend(sender.join(LONGEST_END));
+        late
     }
 }
 
@@ -313,32 +358,33 @@ struct Dialer {
 
 impl Dialer {
     fn run(self) {
-        let connected = self.connect().and_then(|(stream, at)| {
-            let parts = (stream.try_clone()?, stream.try_clone()?);
-            Ok((stream, parts, at))
-        });
-        match connected {
-            Ok((stream, (writing, kept), at)) => {
-                *lock(&self.stream) = Some(kept);
-                if self.is_stopped() {
-                    return;
-                }
-                match self.rules.introduce(&stream) {
-                    Ok(()) => self.serve(stream, writing, at),
-                    Err(error) => self.give_up(&error),
-                }
+        match self.call() {
+            Ok(Some((channel, at))) => self.serve(channel, at),
+            Ok(None) => {}
+            Err(error) => {
+                log::error!("Unexpected exception: {error}");
+                self.events.post(PortEvent::Unreachable(error.to_string()));
             }
-            Err(error) => self.give_up(&error),
         }
     }
 
-    fn give_up(&self, error: &io::Error) {
-        log::error!("Unexpected exception: {error}");
-        self.events.post(PortEvent::Unreachable(error.to_string()));
+    /// Calls the leader and says the first words. `None` if the call is to end meanwhile.
+    fn call(&self) -> io::Result<Option<(PeerChannel, SocketAddr)>> {
+        let (stream, at) = self.connect()?;
+        *lock(&self.stream) = Some(stream.try_clone()?);
+        if self.is_stopped() {
+            return Ok(None);
+        }
+        let channel = self.rules.introduce(stream, &self.host)?;
+        Ok(Some((channel, at)))
     }
 
-    fn serve(self, stream: TcpStream, writing: TcpStream, at: SocketAddr) {
+    fn serve(self, channel: PeerChannel, at: SocketAddr) {
         let remote = JavaAddress(at).to_string();
+        let (reading, writing) = match channel.part() {
+            Ok(halves) => halves,
+            Err(error) => return self.events.post(PortEvent::Unreachable(error.to_string())),
+        };
         let (out, inbox) = Inbox::new();
         let mut crew = Crew::new();
         let sender = SenderStage::new(writing, self.link, self.events.clone());
@@ -350,7 +396,7 @@ impl Dialer {
             out,
             closer: Box::new(ClosedByDialer),
         }));
-        let reason = read_all(stream, self.link, &self.events, true);
+        let reason = read_all(reading, self.link, &self.events, true);
         self.events.post(PortEvent::Down(self.link, reason));
         // The sender ends once the learner has let go of the link.
         report_late(crew.join(LONGEST_END));

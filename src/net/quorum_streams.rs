@@ -1,7 +1,6 @@
 //! Both ends of a quorum link: packets and trees to letters, and letters to packets and trees.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 
 use crate::proto::packet::{PacketError, PacketLimits, PacketType, QuorumPacket};
@@ -15,12 +14,6 @@ use crate::tree::{DataTree, ReadTreeError};
 pub trait PeerStream: Write + Send + 'static {
     /// Ends both directions. It fails in silence if the connection is gone already.
     fn shut(&self);
-}
-
-impl PeerStream for TcpStream {
-    fn shut(&self) {
-        drop(self.shutdown(Shutdown::Both));
-    }
 }
 
 /// Reads until the stream ends, and says why it did.

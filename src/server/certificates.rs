@@ -14,6 +14,8 @@ use crate::tls::{ReadFile, Reload, TlsContext, TlsError};
 pub(super) struct Certificates {
     /// Those of clients.
     pub client: Option<Arc<TlsContext>>,
+    /// Those between servers.
+    pub quorum: Option<Arc<TlsContext>>,
     /// Those that are to be read again when their files change.
     pub renewed: Vec<Arc<TlsContext>>,
 }
@@ -21,13 +23,22 @@ pub(super) struct Certificates {
 impl Certificates {
     /// Reads what a configuration names.
     pub fn load(config: &Config, disk: &Arc<dyn Disk>) -> Result<Certificates, Halt> {
-        let load = |options| TlsContext::of_server(options, reads(disk)).map(Arc::new);
-        let client = config.tls.client.clone().map(load).transpose();
-        let client = client.map_err(|error| refused(&error))?;
-        let renewed = client.clone().filter(|_| config.tls.client_reload);
+        let tls = &config.tls;
+        let client = tls.client.clone();
+        let client = client.map(|options| TlsContext::of_server(options, reads(disk)));
+        let client = client.transpose().map_err(|error| refused(&error))?.map(Arc::new);
+        let servers = tls.quorum.as_ref().filter(|_| config.is_distributed());
+        let quorum = servers.map(|servers| TlsContext::of_peer(servers.options.clone(), reads(disk)));
+        let quorum = quorum.transpose().map_err(|error| refused(&error))?.map(Arc::new);
+        let reloads_quorum = servers.is_some_and(|servers| servers.reload);
+        let renewed = [
+            client.clone().filter(|_| tls.client_reload),
+            quorum.clone().filter(|_| reloads_quorum),
+        ];
         Ok(Certificates {
             client,
-            renewed: renewed.into_iter().collect(),
+            quorum,
+            renewed: renewed.into_iter().flatten().collect(),
         })
     }
 }

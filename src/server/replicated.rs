@@ -15,6 +15,7 @@ use crate::config::{Config, EnsembleConfig};
 use crate::ensemble::Member;
 use crate::net::quorum_auth::QuorumAuth;
 use crate::net::quorum_port::QuorumPortRules;
+use crate::net::quorum_tls::QuorumTls;
 use crate::net::{ElectionConfig, Serves};
 use crate::quorum::peer_link::{Closer, report_late as report_names};
 use crate::quorum::{Ground, Heard, Mail, PeerLetter, PeerRules, QuorumPeer};
@@ -22,6 +23,7 @@ use crate::request::{ClientLetter, Clients, Gate, Status};
 use crate::runtime::{Address, Clock, Crew, Disk, ExitCode, Halt, Inbox, Now, Runtime};
 use crate::sasl::Nonces;
 use crate::storage::{Database, Dirs, Epochs, RecoveryOptions, StorageError};
+use crate::tls::TlsContext;
 use crate::zab::{FastLeaderElection, Standing};
 
 use super::certificates::Certificates;
@@ -119,8 +121,9 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
     let tls = certificates.client.clone();
     let (port, letters) = host.bind_clients(port_config(config, &auth, host.nonces()?, tls), serves)?;
     let (client_port, clients) = (port.port(), Clients::new(vec![letters]));
-    let (me, quorum_auth) = (member(ensemble)?, quorum_auth(ensemble, host.nonces()?));
-    let bound = host.bind_election(election_config(config, ensemble, me, &quorum_auth));
+    let greetings = PeerGreetings::new(config, ensemble, certificates.quorum, host.nonces()?);
+    let me = member(ensemble)?;
+    let bound = host.bind_election(election_config(config, ensemble, me, &greetings));
     let election_port = bound.map_err(|halt| with_my_id(config, ensemble, halt))?;
 
     let database = Arc::clone(&state.database);
@@ -144,7 +147,7 @@ pub fn start(config: &Config, ensemble: &EnsembleConfig, host: &impl Host) -> Re
         auth: Arc::clone(&shown.auth),
         status: Arc::clone(&shown.status),
         clock,
-        port: host.quorum_port(quorum_port_rules(config, ensemble, me, quorum_auth)),
+        port: host.quorum_port(quorum_port_rules(config, ensemble, me, greetings)),
     };
     let election = FastLeaderElection::new(ensemble.my_id, ensemble.ensemble.clone());
     let (peer, inbox) = Inbox::new();
@@ -268,6 +271,49 @@ fn host_of(config: &Config) -> &str {
     config.client_port_address.as_deref().unwrap_or("0.0.0.0")
 }
 
+/// What servers say to each other before anything else.
+struct PeerGreetings {
+    tls: Option<Arc<QuorumTls>>,
+    auth: Option<Arc<QuorumAuth>>,
+}
+
+impl PeerGreetings {
+    fn new(
+        config: &Config,
+        ensemble: &EnsembleConfig,
+        context: Option<Arc<TlsContext>>,
+        nonces: Nonces,
+    ) -> PeerGreetings {
+        PeerGreetings {
+            tls: quorum_tls(config, ensemble, context),
+            auth: quorum_auth(ensemble, nonces),
+        }
+    }
+}
+
+/// How servers speak TLS with each other, if the operator wants that.
+fn quorum_tls(
+    config: &Config,
+    ensemble: &EnsembleConfig,
+    context: Option<Arc<TlsContext>>,
+) -> Option<Arc<QuorumTls>> {
+    let (rules, context) = (config.tls.quorum.as_ref()?, context?);
+    if rules.calls {
+        log::info!("Using TLS encrypted quorum communication");
+    } else {
+        log::info!("Using insecure (non-TLS) quorum communication");
+    }
+    let unification = if rules.takes_plain { "enabled" } else { "disabled" };
+    log::info!("Port unification {unification}");
+    let members = ensemble.ensemble.members().values();
+    Some(Arc::new(QuorumTls {
+        context,
+        calls: rules.calls,
+        takes_plain: rules.takes_plain,
+        hosts: members.map(|member| member.host.clone()).collect(),
+    }))
+}
+
 /// How servers authenticate to each other, if the operator wants that.
 fn quorum_auth(ensemble: &EnsembleConfig, nonces: Nonces) -> Option<Arc<QuorumAuth>> {
     let sasl = &ensemble.quorum_sasl;
@@ -280,7 +326,7 @@ fn election_config(
     config: &Config,
     ensemble: &EnsembleConfig,
     me: &Member,
-    auth: &Option<Arc<QuorumAuth>>,
+    greetings: &PeerGreetings,
 ) -> ElectionConfig {
     let ticks_ms = |ticks: i32| config.tick_time_ms.saturating_mul(ticks).unsigned_abs();
     ElectionConfig {
@@ -290,7 +336,8 @@ fn election_config(
         cnx_timeout_ms: ensemble.cnx_timeout_ms.unsigned_abs(),
         hello_timeout_ms: ticks_ms(ensemble.sync_limit_ticks),
         tcp_keep_alive: ensemble.tcp_keep_alive,
-        auth: auth.clone(),
+        tls: greetings.tls.clone(),
+        auth: greetings.auth.clone(),
     }
 }
 
@@ -298,7 +345,7 @@ fn quorum_port_rules(
     config: &Config,
     ensemble: &EnsembleConfig,
     me: &Member,
-    auth: Option<Arc<QuorumAuth>>,
+    greetings: PeerGreetings,
 ) -> QuorumPortRules {
     let ticks_ms =
         |ticks: i32| u64::from(config.tick_time_ms.unsigned_abs()) * u64::from(ticks.unsigned_abs());
@@ -309,7 +356,8 @@ fn quorum_port_rules(
         sync_ms: ticks_ms(ensemble.sync_limit_ticks),
         leader_nodelay: ensemble.leader_nodelay,
         follower_nodelay: ensemble.follower_nodelay,
-        auth,
+        tls: greetings.tls,
+        auth: greetings.auth,
     }
 }
 

@@ -85,6 +85,17 @@ impl TlsContext {
         TlsContext::load(options, read_file)
     }
 
+    /// Reads what a server needs that calls others and is called by them: a key, and whom to believe.
+    ///
+    /// # Errors
+    /// As [`TlsContext::of_server`].
+    pub fn of_peer(options: TlsOptions, read_file: ReadFile) -> Result<TlsContext, TlsError> {
+        if options.trust_store.is_none() {
+            return TlsContext::of_caller(options, read_file);
+        }
+        TlsContext::of_server(options, read_file)
+    }
+
     fn load(options: TlsOptions, read_file: ReadFile) -> Result<TlsContext, TlsError> {
         let contents = read(&options, &read_file)?;
         let loaded = make(&options, &contents)?;
@@ -309,6 +320,6 @@ fn provider(options: &TlsOptions) -> Result<CryptoProvider, TlsError> {
 }
 
 /// The standard name, which Java uses as well.
-fn suite_name(suite: &SupportedCipherSuite) -> String {
+pub(super) fn suite_name(suite: &SupportedCipherSuite) -> String {
     format!("{:?}", suite.suite()).replace("TLS13_", "TLS_")
 }

@@ -2,13 +2,15 @@
 //!
 //! `files` reads keys and certificates, `context` makes of them what connections begin with and renews it when the
 //! files change, `trust` judges the certificates of others, `subject` writes their names as Java does. `server_stream`
-//! is a client's connection as the client loop holds it, which never waits, `session` the records of it.
+//! is a client's connection as the client loop holds it, which never waits, `session` the records of it, `halves` a
+//! connection that one thread reads and another one writes.
 //!
 //! Nothing here opens a socket or a file: streams are handed in, and so is how to read a file. Passwords are kept in [`Secret`], which no log prints.
 //! The facts are those of X509Util and ClientX509Util of ZooKeeper 3.9.
 
 mod context;
 mod files;
+mod halves;
 pub mod server_stream;
 mod session;
 pub mod subject;
@@ -22,8 +24,9 @@ use std::sync::Arc;
 use thiserror::Error;
 
 pub use context::{Reload, TlsContext};
-pub use server_stream::{Greeting, ServerStream};
-pub use session::{TlsStream, shake_hands};
+pub use halves::{TlsReader, TlsWriter};
+pub use server_stream::{Greeting, ServerStream, begins_handshake};
+pub use session::{TlsStream, agreed, shake_hands};
 
 /// How a file is read whole.
 pub type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
@@ -31,7 +34,7 @@ pub type ReadFile = Arc<dyn Fn(&Path) -> io::Result<Vec<u8>> + Send + Sync>;
 /// What the operator has set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// How the keys begin, for messages: `ssl.`, or `zookeeper.ssl.` of a client.
+    /// How the keys begin, for messages: `ssl.`, `ssl.quorum.`, or `zookeeper.ssl.` of a client.
     pub prefix: &'static str,
     /// Key and certificates of this server. (`keyStore.location`)
     pub key_store: Option<Store>,

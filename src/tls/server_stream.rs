@@ -99,7 +99,7 @@ impl<S: Read + Write> ServerStream<S> {
         if self.socket.read(std::slice::from_mut(first))? == 0 {
             return Ok(0);
         }
-        if *first == HANDSHAKE {
+        if begins_handshake(*first) {
             let mut connection = context.accept()?;
             connection.read_tls(&mut std::slice::from_ref(first))?;
             let context = Arc::clone(context);
@@ -150,5 +150,10 @@ impl<S: Read + Write> Write for ServerStream<S> {
     }
 }
 
-/// The first byte of TLS: a record of the handshake.
+/// Whether a first byte is that of TLS.
+pub fn begins_handshake(first: u8) -> bool {
+    first == HANDSHAKE
+}
+
+/// A record of the handshake.
 const HANDSHAKE: u8 = 0x16;

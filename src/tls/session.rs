@@ -2,8 +2,11 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use rustls::Connection;
+use rustls::{Connection, ProtocolVersion};
 use rustls_pki_types::CertificateDer;
+
+use super::context::suite_name;
+use super::halves::{self, TlsReader, TlsWriter};
 
 /// A connection's records.
 pub(super) struct Session {
@@ -34,6 +37,18 @@ impl<S> TlsStream<S> {
     /// The socket below.
     pub fn socket_mut(&mut self) -> &mut S {
         &mut self.socket
+    }
+
+    /// Parts a stream that has shaken hands, for one thread that reads and one that writes.
+    ///
+    /// # Errors
+    /// What `handles` says, which makes of the socket a handle for each.
+    pub fn part<R, W>(
+        self,
+        handles: impl FnOnce(S) -> io::Result<(R, W)>,
+    ) -> io::Result<(TlsReader<R>, TlsWriter<W>)> {
+        let (reading, writing) = handles(self.socket)?;
+        Ok(halves::part(self.session.connection, reading, writing))
     }
 
     /// The same stream upon another handle of the socket, which waits no more: a read takes all that there is.
@@ -140,7 +155,7 @@ impl Session {
         let taken = self.connection.process_new_packets();
         // What it has to say, be it an alert, is said now if the socket takes it, and with the next flush otherwise.
         let written = self.write_records(socket);
-        taken.map_err(|error| io::Error::new(ErrorKind::InvalidData, format!("TLS: {error}")))?;
+        taken.map_err(malformed)?;
         match written {
             Err(error) if !is_for_later(&error) => Err(error),
             _ => Ok(()),
@@ -181,10 +196,31 @@ pub fn shake_hands(connection: &mut Connection, stream: &mut (impl Read + Write)
     Ok(())
 }
 
+/// The version and the cipher suite that both sides have agreed upon, as Java writes them.
+pub fn agreed(connection: &Connection) -> String {
+    let version = match connection.protocol_version() {
+        Some(ProtocolVersion::TLSv1_3) => "TLSv1.3",
+        Some(ProtocolVersion::TLSv1_2) => "TLSv1.2",
+        _ => "none",
+    };
+    let suite = connection.negotiated_cipher_suite();
+    let suite = suite.map_or_else(|| "none".to_owned(), |suite| suite_name(&suite));
+    format!("{version} - {suite}")
+}
+
+/// What the other side has said that it should not, or why it hangs up.
+pub(super) fn malformed(error: rustls::Error) -> io::Error {
+    let more = match error {
+        rustls::Error::AlertReceived(_) => "; the log of the other side says why",
+        _ => "",
+    };
+    io::Error::new(ErrorKind::InvalidData, format!("TLS: {error}{more}"))
+}
+
 /// Whether the same can be asked for again.
 pub(super) fn is_for_later(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
 
 /// So much is put into records at once.
-const MOST_PIECE_BYTES: usize = 16 * 1024;
+pub(super) const MOST_PIECE_BYTES: usize = 16 * 1024;

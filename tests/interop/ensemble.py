@@ -136,12 +136,14 @@ class Ensemble:
 
         return peers.wait_until(find, 60, "a leader")
 
-    def same_trees(self):
+    def same_trees(self, besides=None):
+        """Compares what all servers show, but for what is below one path; gives it."""
         trees = {}
         for node in self.running():
             client = node.client()
             client.sync("/")
-            trees[node.number] = dict(walk(client, "/"))
+            shown = dict(walk(client, "/"))
+            trees[node.number] = {path: node for path, node in shown.items() if not besides or not path.startswith(besides)}
             client.close()
         first, *others = trees.items()
         for number, tree in others:

@@ -13,7 +13,7 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
     "kazoo_suite.py oxkeeper --servers 3 --processes 3 --modules test_client,test_connection,test_lock")
 
 SUITES+=(sasl.py)
-SUITES+=(tls.py)
+SUITES+=(tls.py quorum_tls.py)
 
 # As clients of 3.8. The test left out wants TLS with keys in Java's own format.
 SUITES+=("kazoo_suite.py oxkeeper --version 3.8 --processes 4 --without TestSSLClient")

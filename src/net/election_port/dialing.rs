@@ -8,19 +8,17 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::switchboard::Switchboard;
 use super::{ElectionConfig, java_name, resolve};
-use crate::quorum::LinkEvent;
+use crate::net::peer_channel::PeerChannel;
 use crate::quorum::link::Dial;
+use crate::quorum::{LinkEvent, LinkId};
 
 /// Calls a server and says the first words.
 pub(super) fn dial(switchboard: &Switchboard, dial: &Dial) {
     let mut address = format!("{}:{}", dial.host, dial.port);
-    let result = call(switchboard, dial, &mut address);
-    let connected = result.and_then(|stream| {
-        let link = switchboard.add(&stream);
-        link.ok_or_else(|| io::Error::from(ErrorKind::Interrupted))
-    });
+    let called =
+        call(switchboard, dial, &mut address).and_then(|stream| introduce(switchboard, dial, stream));
     let sid = dial.sid;
-    switchboard.tell(match connected {
+    switchboard.tell(match called {
         Ok(link) => LinkEvent::Dialed { link, sid },
         Err(error) => LinkEvent::DialFailed {
             sid,
@@ -39,18 +37,40 @@ fn call(switchboard: &Switchboard, dial: &Dial, tried: &mut String) -> io::Resul
     for address in addresses {
         *tried = java_name(&dial.host, address);
         match connect(switchboard, address, timeout / count) {
-            Ok(mut stream) => {
-                prepare(&stream, &switchboard.config)?;
-                stream.write_all(&dial.hello)?;
-                if let Some(auth) = &switchboard.config.auth {
-                    auth.introduce(&stream, switchboard.config.hello_timeout())?;
-                }
-                return Ok(stream);
-            }
+            Ok(stream) => return Ok(stream),
             Err(error) => failure = error,
         }
     }
     Err(failure)
+}
+
+/// Says the first words on a connection, which is in the table already: whoever stops the port ends them.
+fn introduce(switchboard: &Switchboard, dial: &Dial, stream: TcpStream) -> io::Result<LinkId> {
+    let link = switchboard.add(&stream);
+    let link = link.ok_or_else(|| io::Error::from(ErrorKind::Interrupted))?;
+    match say_first_words(&switchboard.config, dial, stream) {
+        Ok(channel) => {
+            switchboard.settle(link, channel);
+            Ok(link)
+        }
+        Err(error) => {
+            switchboard.close(link);
+            Err(error)
+        }
+    }
+}
+
+fn say_first_words(config: &ElectionConfig, dial: &Dial, stream: TcpStream) -> io::Result<PeerChannel> {
+    prepare(&stream, config)?;
+    let mut channel = PeerChannel::new(stream);
+    if let Some(tls) = &config.tls {
+        channel = tls.call(channel, &dial.host, config.hello_timeout())?;
+    }
+    channel.write_all(&dial.hello)?;
+    if let Some(auth) = &config.auth {
+        auth.introduce(&mut channel, config.hello_timeout())?;
+    }
+    Ok(channel)
 }
 
 /// Connects, unless the port stops meanwhile: a blocking connect could not be called off.

@@ -4,11 +4,14 @@ use std::io::{self, ErrorKind, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::ElectionConfig;
 use super::dialing::prepare;
 use super::switchboard::Switchboard;
 use crate::clients::address::{JavaAddress, JavaIp};
+use crate::net::peer_channel::PeerChannel;
+use crate::net::quorum_tls;
 use crate::proto::notification::{Greeting, Hello};
 use crate::quorum::{LinkEvent, LinkId};
 
@@ -64,9 +67,9 @@ fn welcome(switchboard: &Arc<Switchboard>, stream: TcpStream, from: SocketAddr) 
     let from = SocketAddr::new(from.ip().to_canonical(), from.port());
     let name = format!("QuorumConnectionReceiverThread-{}", JavaAddress(from));
     switchboard.spawn(&name, move |switchboard| {
-        let result = hear(switchboard, &stream).and_then(|hello| {
-            switchboard.keep_early(link, authenticate(switchboard, &stream)?);
-            Ok(hello)
+        let result = hear_who_calls(&switchboard.config, stream).map(|(channel, hello)| {
+            switchboard.settle(link, channel);
+            hello
         });
         switchboard.remove_silent(link);
         introduce(switchboard, link, from, result);
@@ -90,33 +93,24 @@ fn introduce(switchboard: &Switchboard, link: LinkId, from: SocketAddr, result: 
     }
 }
 
-/// Lets the caller prove who it is, if servers do that; gives what was read of its messages.
-fn authenticate(switchboard: &Switchboard, stream: &TcpStream) -> io::Result<Vec<u8>> {
-    match &switchboard.config.auth {
-        Some(auth) => auth.accept(stream, switchboard.config.hello_timeout()),
-        None => Ok(Vec::new()),
+/// Hears who calls, and lets it prove that, if servers do so.
+fn hear_who_calls(config: &ElectionConfig, stream: TcpStream) -> io::Result<(PeerChannel, Hello)> {
+    prepare(&stream, config)?;
+    let mut channel = quorum_tls::welcome(config.tls.as_deref(), stream, config.hello_timeout())?;
+    let hello = channel.within(config.hello_timeout(), hear)?;
+    if let Some(auth) = &config.auth {
+        auth.accept(&mut channel, config.hello_timeout())?;
     }
+    Ok((channel, hello))
 }
 
 /// Reads who calls, and not a byte more.
-fn hear(switchboard: &Switchboard, mut stream: &TcpStream) -> io::Result<Hello> {
-    prepare(stream, &switchboard.config)?;
-    let end = Instant::now() + switchboard.config.hello_timeout();
+fn hear(channel: &mut PeerChannel) -> io::Result<Hello> {
     let mut bytes = Vec::new();
     loop {
         match Hello::read(&bytes) {
-            Ok(Greeting::Complete(hello)) => {
-                stream.set_read_timeout(None)?;
-                return Ok(hello);
-            }
-            Ok(Greeting::Needs(count)) => {
-                let left = end.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(too_late());
-                }
-                stream.set_read_timeout(Some(left))?;
-                read_some(&mut stream, &mut bytes, count)?;
-            }
+            Ok(Greeting::Complete(hello)) => return Ok(hello),
+            Ok(Greeting::Needs(count)) => read_some(channel, &mut bytes, count)?,
             Err(error) => return Err(io::Error::new(ErrorKind::InvalidData, error)),
         }
     }
@@ -135,14 +129,12 @@ fn read_some(stream: &mut impl Read, bytes: &mut Vec<u8>, count: usize) -> io::R
             bytes.extend_from_slice(&chunk[..read]);
             Ok(())
         }
-        Err(error) if error.kind() == ErrorKind::WouldBlock => Err(too_late()),
-        Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+        Err(error) if error.kind() == ErrorKind::TimedOut => Err(io::Error::new(
+            error.kind(),
+            "the server's id did not come in time",
+        )),
         Err(error) => Err(error),
     }
-}
-
-fn too_late() -> io::Error {
-    io::Error::new(ErrorKind::TimedOut, "the server's id did not come in time")
 }
 
 /// Whether the failure is that of one connection, which went away before it was accepted.

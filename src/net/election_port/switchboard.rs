@@ -1,7 +1,6 @@
 //! Which sockets and threads the election port has.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,6 +9,8 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 
 use super::{ElectionConfig, dialing, workers};
+use crate::net::peer_channel::PeerChannel;
+use crate::proto::Sid;
 use crate::quorum::{LinkEvent, LinkId, LinkOrder};
 use crate::runtime::{Address, Crew, Post, Threads};
 
@@ -37,8 +38,8 @@ struct Tables {
 /// A connection, and the way to its SendWorker once it has one.
 struct Socket {
     stream: TcpStream,
-    /// What was read of its messages before it was kept.
-    early: Vec<u8>,
+    /// The same, once it is known who is there and until it is kept.
+    channel: Option<PeerChannel>,
     outbox: Option<Sender<Vec<u8>>>,
 }
 
@@ -86,17 +87,17 @@ impl Switchboard {
         let link = LinkId(tables.number());
         let socket = Socket {
             stream,
-            early: Vec::new(),
+            channel: None,
             outbox: None,
         };
         tables.sockets.insert(link, socket);
         Some(link)
     }
 
-    /// Puts aside what was read of a connection's messages before it is kept.
-    pub fn keep_early(&self, link: LinkId, bytes: Vec<u8>) {
+    /// Puts a connection aside on which the first words are said, until it is kept.
+    pub fn settle(&self, link: LinkId, channel: PeerChannel) {
         if let Some(socket) = self.tables().sockets.get_mut(&link) {
-            socket.early = bytes;
+            socket.channel = Some(channel);
         }
     }
 
@@ -162,33 +163,7 @@ impl Switchboard {
                 let name = format!("QuorumConnectionReqThread-{}", dial.sid);
                 self.spawn(&name, move |switchboard| dialing::dial(switchboard, &dial));
             }
-            LinkOrder::Keep { link, sid } => {
-                let (outbox, messages) = crossbeam_channel::unbounded();
-                let (streams, early) = {
-                    let mut tables = self.tables();
-                    let Some(socket) = tables.sockets.get_mut(&link) else {
-                        return;
-                    };
-                    socket.outbox = Some(outbox);
-                    let streams = socket.stream.try_clone();
-                    let streams = streams.and_then(|one| Ok((one, socket.stream.try_clone()?)));
-                    (streams, std::mem::take(&mut socket.early))
-                };
-                match streams {
-                    Ok((sending, receiving)) => {
-                        self.spawn(&format!("SendWorker:{sid}"), move |switchboard| {
-                            workers::send_all(switchboard, link, sending, &messages);
-                        });
-                        self.spawn(&format!("RecvWorker:{sid}"), move |switchboard| {
-                            workers::receive_all(switchboard, link, io::Cursor::new(early).chain(receiving));
-                        });
-                    }
-                    Err(error) => {
-                        let reason = error.to_string();
-                        self.tell(LinkEvent::Down { link, reason });
-                    }
-                }
-            }
+            LinkOrder::Keep { link, sid } => self.keep(link, sid),
             LinkOrder::Send { link, message } => {
                 let tables = self.tables();
                 let outbox = tables
@@ -201,6 +176,31 @@ impl Switchboard {
                 }
             }
             LinkOrder::Close { link } => self.close(link),
+        }
+    }
+
+    fn keep(self: &Arc<Self>, link: LinkId, sid: Sid) {
+        let (outbox, messages) = crossbeam_channel::unbounded();
+        let channel = self.tables().sockets.get_mut(&link).and_then(|socket| {
+            socket.outbox = Some(outbox);
+            socket.channel.take()
+        });
+        let Some(channel) = channel else {
+            return;
+        };
+        match channel.part() {
+            Ok((receiving, sending)) => {
+                self.spawn(&format!("SendWorker:{sid}"), move |switchboard| {
+                    workers::send_all(switchboard, link, sending, &messages);
+                });
+                self.spawn(&format!("RecvWorker:{sid}"), move |switchboard| {
+                    workers::receive_all(switchboard, link, receiving);
+                });
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.tell(LinkEvent::Down { link, reason });
+            }
         }
     }
 

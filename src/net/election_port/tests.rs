@@ -24,6 +24,7 @@ fn config(port: u16) -> ElectionConfig {
         cnx_timeout_ms: 5_000,
         hello_timeout_ms: 60_000,
         tcp_keep_alive: true,
+        tls: None,
         auth: None,
     }
 }

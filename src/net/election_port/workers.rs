@@ -1,7 +1,6 @@
 //! What goes over a kept link: one thread writes, one reads. (QuorumCnxManager.SendWorker, RecvWorker)
 
 use std::io::{self, BufReader, ErrorKind, Read, Write};
-use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::quorum::{LinkEvent, LinkId};
 pub(super) fn send_all(
     switchboard: &Switchboard,
     link: LinkId,
-    mut stream: TcpStream,
+    mut stream: impl Write,
     messages: &Receiver<Vec<u8>>,
 ) {
     for message in messages {

@@ -1,6 +1,6 @@
 //! Two servers that authenticate over real sockets, and callers that do something else.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 
 use super::*;
@@ -29,15 +29,22 @@ fn pair() -> (TcpStream, TcpStream) {
 
 /// What both ends come to, if the caller introduces itself and then says `hello`.
 fn meet(requires: bool, password: Option<&str>) -> (io::Result<()>, io::Result<Vec<u8>>) {
-    let (mut caller, called) = pair();
+    let (caller, called) = pair();
     let calling = rules(false, password);
     let calling = thread::spawn(move || {
-        calling.introduce(&caller, LONG)?;
+        let mut caller = PeerChannel::new(caller);
+        calling.introduce(&mut caller, LONG)?;
         caller.write_all(b"hello and more")
     });
-    let heard = rules(requires, None).accept(&called, LONG);
-    drop(called);
+    let heard = accept(&rules(requires, None), called, LONG);
     (calling.join().expect("the caller"), heard)
+}
+
+/// What was read of what comes next when the caller is heard, if it is let through.
+fn accept(rules: &QuorumAuth, called: TcpStream, limit: Duration) -> io::Result<Vec<u8>> {
+    let mut called = PeerChannel::new(called);
+    rules.accept(&mut called, limit)?;
+    Ok(called.early().to_vec())
 }
 
 /// What an accepting end comes to, if the caller says this and hangs up.
@@ -45,7 +52,7 @@ fn hear(requires: bool, said: &[u8]) -> io::Result<Vec<u8>> {
     let (mut caller, called) = pair();
     caller.write_all(said).expect("said");
     drop(caller);
-    rules(requires, None).accept(&called, LONG)
+    accept(&rules(requires, None), called, LONG)
 }
 
 #[test]
@@ -115,17 +122,24 @@ fn the_silent_and_the_slow_are_not_waited_for() {
     let soon = Duration::from_millis(50);
     let (_caller, called) = pair();
     let kind = |result: io::Result<Vec<u8>>| result.expect_err("too late").kind();
-    assert_eq!(kind(rules(true, None).accept(&called, soon)), ErrorKind::TimedOut);
+    assert_eq!(
+        kind(accept(&rules(true, None), called, soon)),
+        ErrorKind::TimedOut
+    );
+    let (mut caller, called) = pair();
+    let same = called.try_clone().expect("a handle");
+    caller.write_all(&QuorumAuthPacket::MAGIC[..5]).expect("said");
+    assert_eq!(
+        kind(accept(&rules(true, None), called, soon)),
+        ErrorKind::TimedOut
+    );
+    // Reads may take their time again, and what was read is not lost where nobody must authenticate.
+    assert_eq!(same.read_timeout().expect("a limit"), None);
     let (mut caller, called) = pair();
     caller.write_all(&QuorumAuthPacket::MAGIC[..5]).expect("said");
-    assert_eq!(kind(rules(true, None).accept(&called, soon)), ErrorKind::TimedOut);
-    // What was read of it is not lost where nobody must authenticate, and reads may take their time again.
-    assert_eq!(called.read_timeout().expect("a limit"), None);
-    let (mut caller, called) = pair();
-    caller.write_all(&QuorumAuthPacket::MAGIC[..5]).expect("said");
-    let heard = rules(false, None).accept(&called, soon).expect("let through");
+    let heard = accept(&rules(false, None), called, soon).expect("let through");
     assert_eq!(heard, QuorumAuthPacket::MAGIC[..5]);
     let (caller, _called) = pair();
-    let introduced = rules(false, Some("secret")).introduce(&caller, soon);
+    let introduced = rules(false, Some("secret")).introduce(&mut PeerChannel::new(caller), soon);
     assert_eq!(introduced.expect_err("too late").kind(), ErrorKind::TimedOut);
 }

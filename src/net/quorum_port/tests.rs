@@ -35,6 +35,7 @@ fn port(quorum_port: u16, init_ms: u64) -> TcpQuorumPort {
         sync_ms: init_ms,
         leader_nodelay: true,
         follower_nodelay: true,
+        tls: None,
         auth: None,
     };
     TcpQuorumPort::new(threads, rules)

@@ -1,7 +1,8 @@
-//! TLS on a whole server: the port of the clients, and what certificates prove.
+//! TLS on whole servers: the port of the clients, what certificates prove, and the ports between servers.
 
 mod clients;
 mod flood;
+mod quorum;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
