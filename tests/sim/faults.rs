@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 
+use oxkeeper::request::ServerState;
 use oxkeeper::runtime::{Crash, ExitCode, Fault as DiskFault, Halt};
 
 use super::flip::Flip;
 use super::net::Host;
 use super::plan::{Fault, Plan, Trouble, Ways};
 use super::rng::Rng;
+use super::server::SimServer;
 use super::world::World;
 
 /// What is to be done, by its time in microseconds.
@@ -115,6 +117,27 @@ impl Hand {
             }
             self.start(world, sid);
         }
+    }
+
+    /// An operator starts the leader again where a server has accepted an epoch beyond the leader's: that server can
+    /// follow only the next one. Tells whether that was so.
+    pub fn relieve_stranded(&mut self, world: &mut World) -> bool {
+        let leads = |server: &&SimServer| server.serves() == Some(ServerState::Leader);
+        let Some(leader) = world.servers.iter().find(leads) else {
+            return false;
+        };
+        let (sid, leads_in) = (leader.sid, leader.epoch_in("currentEpoch"));
+        let is_stranded =
+            |server: &SimServer| server.serves().is_none() && server.epoch_in("acceptedEpoch") > leads_in;
+        if !world.servers.iter().any(is_stranded) {
+            return false;
+        }
+        world
+            .trace
+            .line(&format!("s{sid}"), "an operator starts the leader again");
+        world.server(sid).stop();
+        self.start(world, sid);
+        true
     }
 
     /// Processes that want to end.

@@ -45,6 +45,8 @@ struct Slot {
     number: u64,
     /// Its thread gets no time before this.
     paused_until_us: u64,
+    /// It is not made to wait again before this.
+    pauses_from_us: u64,
 }
 
 /// Something with a thread of its own.
@@ -133,6 +135,7 @@ impl Sched {
             driven: Some(driven),
             number,
             paused_until_us: 0,
+            pauses_from_us: 0,
         });
         drop(inner);
         crew.add(Box::new(Joined {
@@ -214,7 +217,10 @@ impl Sched {
         let slot = inner.slots.iter_mut().find(|slot| slot.number == number);
         match slot {
             Some(slot) => {
-                slot.paused_until_us = now_us + pause_us;
+                if now_us >= slot.pauses_from_us {
+                    slot.paused_until_us = now_us + pause_us;
+                    slot.pauses_from_us = slot.paused_until_us + pause_us * WORK_PER_PAUSE;
+                }
                 slot.driven = Some(driven);
             }
             // The process was killed meanwhile.
@@ -316,6 +322,10 @@ impl Member for Joined {
         self.sched.join(self.number, &self.name)
     }
 }
+
+/// After a pause a thread has its time for so many times as long: one that had to wait after every hundredth letter,
+/// however many come, would never be done with them, and would be late for all.
+const WORK_PER_PAUSE: u64 = 4;
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().cloned();

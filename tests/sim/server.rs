@@ -246,6 +246,15 @@ impl SimServer {
         self.process.as_ref().map(|process| process.server.database())
     }
 
+    /// What a file of an epoch holds; 0 if there is none yet. One that a flipped bit has made unreadable says nothing,
+    /// and its server does not start.
+    pub fn epoch_in(&self, file: &str) -> Option<i64> {
+        match self.disk.contents(&data_dirs().snapshot.join(file)) {
+            Some(bytes) => String::from_utf8(bytes).ok()?.trim().parse().ok(),
+            None => Some(0),
+        }
+    }
+
     /// In which role clients are served.
     pub fn serves(&self) -> Option<ServerState> {
         let process = self.process.as_ref()?;

@@ -6,7 +6,7 @@ use oxkeeper::proto::packet::PacketType;
 use oxkeeper::proto::{Epoch, Zxid};
 
 use super::super::net::Host;
-use super::super::server::{SimServer, data_dirs};
+use super::super::server::SimServer;
 use super::super::trace::Trace;
 
 #[derive(Default)]
@@ -68,12 +68,8 @@ impl Epochs {
 
     /// Looks at a server's disk.
     pub fn look(&mut self, server: &SimServer, trace: &Trace) {
-        // No file yet: 0. One that a flipped bit has made unreadable says nothing, and its server does not start.
-        let read = |name: &str| match server.disk.contents(&data_dirs().snapshot.join(name)) {
-            Some(bytes) => String::from_utf8(bytes).ok()?.trim().parse::<i64>().ok(),
-            None => Some(0),
-        };
-        let (Some(accepted), Some(current)) = (read("acceptedEpoch"), read("currentEpoch")) else {
+        let (accepted, current) = (server.epoch_in("acceptedEpoch"), server.epoch_in("currentEpoch"));
+        let (Some(accepted), Some(current)) = (accepted, current) else {
             return;
         };
         let told = self.told.get(&server.sid).copied().unwrap_or_default();
