@@ -30,6 +30,13 @@ pub enum Heard {
         /// The vote.
         notification: Notification,
     },
+    /// The vote of one that looks, while this server has settled on a leader whose epoch is not established yet.
+    Overheard {
+        /// The voter.
+        from: Sid,
+        /// The vote, which has been answered.
+        notification: Notification,
+    },
     /// A server can be reached from now on, or cannot.
     Reach {
         /// The server.
@@ -43,6 +50,7 @@ impl From<Heard> for Event {
     fn from(heard: Heard) -> Event {
         match heard {
             Heard::Vote { from, notification } => Event::Heard { from, notification },
+            Heard::Overheard { from, notification } => Event::Overheard { from, notification },
             Heard::Reach { sid, is_up } => Event::Reach { sid, is_up },
         }
     }
@@ -226,6 +234,8 @@ impl WorkerReceiver {
         }
         if is_voter && self.standing.state == ServerState::Looking {
             self.election.post(Heard::Vote { from, notification });
+        } else if is_voter && self.standing.is_tentative() && notification.state == ServerState::Looking {
+            self.election.post(Heard::Overheard { from, notification });
         }
         let answer = self
             .standing

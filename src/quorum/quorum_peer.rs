@@ -212,6 +212,10 @@ impl<R: Runtime> QuorumPeer<R> {
                     }
                 }
                 Action::Decided { state, vote } => self.begin_role(now, state, vote.leader)?,
+                Action::Overruled { leader } => {
+                    let reason = format!("a quorum votes for server {leader} now");
+                    self.follow_up(now, Outcome::Over(reason))?;
+                }
             }
         }
         Ok(())

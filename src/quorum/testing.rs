@@ -38,6 +38,7 @@ impl Elector {
                 zab::Action::Decided { vote, .. } => {
                     *self.decided.lock().expect("the decision") = Some(vote);
                 }
+                zab::Action::Overruled { .. } => {}
             }
         }
     }

@@ -15,6 +15,11 @@
 //! who could: every voter votes the same, or, after a leader was lost, cannot be reached. No promise rests on the
 //! grace. A quorum has chosen either way, and what a better candidate may have that the chosen one lacks, no
 //! quorum has.
+//!
+//! Whoever settles early may be left alone: the voter that could not be reached starts, votes for itself, and the
+//! others, still in their grace, turn to it. In 3.4.14 such a leader waits for `initLimit` ticks for nobody, and a
+//! follower knocks for seconds at a door that is shut. Here the votes of a round are counted until its leader's epoch
+//! is established, and who is overruled by a quorum looks again.
 
 use std::collections::BTreeSet;
 
@@ -36,6 +41,13 @@ pub enum Event {
     },
     /// A voter has told its vote, maybe this server itself.
     Heard {
+        /// The voter.
+        from: Sid,
+        /// What it told.
+        notification: Notification,
+    },
+    /// A voter that looks has told its vote, and was answered already, as this server has settled.
+    Overheard {
         /// The voter.
         from: Sid,
         /// What it told.
@@ -73,6 +85,11 @@ pub enum Action {
         /// Whom it settled on.
         vote: Vote,
     },
+    /// A quorum has turned to another leader since, in the same round. This server has to look again.
+    Overruled {
+        /// The other one.
+        leader: Sid,
+    },
 }
 
 /// One server's part in all its elections.
@@ -82,6 +99,8 @@ pub struct FastLeaderElection {
     ensemble: Ensemble,
     standing: Standing,
     search: Option<Search>,
+    /// The votes of the round in which this server has settled.
+    settled_by: Tally,
     /// Those that were last known to be out of reach.
     absent: BTreeSet<Sid>,
 }
@@ -115,6 +134,7 @@ impl FastLeaderElection {
             ensemble,
             standing,
             search: None,
+            settled_by: Tally::default(),
             absent: BTreeSet::new(),
         }
     }
@@ -138,6 +158,10 @@ impl FastLeaderElection {
                 current_epoch,
             } => self.look(now_ms, last_zxid, current_epoch, actions),
             Event::Heard { from, notification } => self.heard(now_ms, from, &notification, actions),
+            Event::Overheard { from, notification } if self.search.is_none() => {
+                self.doubt(from, &notification, actions);
+            }
+            Event::Overheard { from, notification } => self.heard(now_ms, from, &notification, actions),
             Event::Time => self.time(now_ms, actions),
             Event::Reach { sid, is_up } => self.reach(now_ms, sid, is_up),
             Event::EpochEstablished(epoch) => self.epoch_established(epoch, actions),
@@ -188,7 +212,7 @@ impl FastLeaderElection {
                     notification,
                 });
             }
-            return;
+            return self.doubt(from, notification, actions);
         }
         if !self.is_among_voters(from, notification) {
             return;
@@ -202,6 +226,21 @@ impl FastLeaderElection {
             ServerState::Looking => self.heard_looking(now_ms, from, notification, actions),
             ServerState::Following | ServerState::Leading => self.heard_settled(from, notification, actions),
             ServerState::Observing => log::debug!("Notification from observer: {from}"),
+        }
+    }
+
+    /// Counts a vote of the round in which this server has settled, until the epoch of its leader is established.
+    fn doubt(&mut self, from: Sid, heard: &Notification, actions: &mut Vec<Action>) {
+        let is_of_round = heard.state == ServerState::Looking && heard.round == self.standing.round;
+        if !self.standing.is_tentative() || !is_of_round || !self.is_among_voters(from, heard) {
+            return;
+        }
+        let vote = Vote::from(heard);
+        self.settled_by.add_to_round(from, heard.round, vote);
+        let other = Ballot::looking(heard.round, vote);
+        let is_other = vote.leader != self.standing.vote.leader;
+        if is_other && self.settled_by.round_has_quorum(&other, self.ensemble.verifier()) {
+            actions.push(Action::Overruled { leader: vote.leader });
         }
     }
 
@@ -330,7 +369,7 @@ impl FastLeaderElection {
     }
 
     fn decide(&mut self, vote: Vote, actions: &mut Vec<Action>) {
-        self.search = None;
+        self.settled_by = self.search.take().map(|search| search.tally).unwrap_or_default();
         self.standing.vote = vote;
         self.standing.state = match self.role() {
             _ if vote.leader == self.my_id => ServerState::Leading,

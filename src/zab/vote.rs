@@ -63,6 +63,11 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Whether it has settled on a leader whose epoch is not established yet.
+    pub fn is_tentative(&self) -> bool {
+        self.state != ServerState::Looking && self.vote_before_epoch.is_none()
+    }
+
     /// Its vote as others hear it.
     ///
     /// While it looks for a leader, 3.4.14 tells those that do not vote its vote of the *last* election, so that

@@ -213,6 +213,10 @@ impl Hall {
                 self.server(sid).decided = Some((state, vote.leader, now_ms));
                 self.see(format!("{sid} is {state}, its leader is {}", vote.leader));
             }
+            Action::Overruled { leader } => {
+                self.see(format!("{sid} is overruled: a quorum votes for {leader}"));
+                self.look(sid);
+            }
         }
     }
 
@@ -250,6 +254,8 @@ impl Hall {
         }
         if is_voter && standing.state == ServerState::Looking {
             self.give(to, Event::Heard { from, notification });
+        } else if is_voter && standing.is_tentative() && notification.state == ServerState::Looking {
+            self.give(to, Event::Overheard { from, notification });
         }
     }
 
