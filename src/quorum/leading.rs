@@ -93,6 +93,11 @@ impl Leading {
         Ok((leading, actions))
     }
 
+    /// Whether no quorum has come to follow yet.
+    pub fn is_alone(&self) -> bool {
+        self.core.is_alone()
+    }
+
     pub fn deadline_ms(&self) -> Option<i64> {
         self.core.deadline()
     }

@@ -95,6 +95,11 @@ impl Learning {
         })
     }
 
+    /// Whether the leader has not been reached yet.
+    pub fn is_alone(&self) -> bool {
+        self.core.is_connecting()
+    }
+
     pub fn deadline_ms(&self) -> Option<i64> {
         self.core.deadline()
     }

@@ -155,6 +155,13 @@ impl<R: Runtime> QuorumPeer<R> {
                 self.open_to_readers(now);
                 return self.elect(now, Event::Time);
             }
+            _ if self
+                .election
+                .deadline_ms()
+                .is_some_and(|at_ms| at_ms <= now.elapsed_ms) =>
+            {
+                return self.elect(now, Event::Time);
+            }
             Duty::Leading(leading) => leading.tick(ground, runtime, now)?,
             Duty::Learning(learning) => learning.tick(ground, runtime, now)?,
         };
@@ -212,13 +219,23 @@ impl<R: Runtime> QuorumPeer<R> {
                     }
                 }
                 Action::Decided { state, vote } => self.begin_role(now, state, vote.leader)?,
-                Action::Overruled { leader } => {
+                Action::Overruled { leader } if self.is_alone() => {
                     let reason = format!("a quorum votes for server {leader} now");
                     self.follow_up(now, Outcome::Over(reason))?;
                 }
+                Action::Overruled { .. } => {}
             }
         }
         Ok(())
+    }
+
+    /// Whether nobody has come to lead or to follow yet.
+    fn is_alone(&self) -> bool {
+        match &self.duty {
+            Duty::Looking => false,
+            Duty::Leading(leading) => leading.is_alone(),
+            Duty::Learning(learning) => learning.is_alone(),
+        }
     }
 
     fn open_to_readers(&mut self, now: Now) {
@@ -366,16 +383,14 @@ impl<R: Runtime> Stage for QuorumPeer<R> {
     }
 
     fn wake_at(&self) -> Option<i64> {
-        match &self.duty {
-            Duty::Looking => {
-                let opens_ms = match self.read_only {
-                    Waiting::ClosedUntil(at_ms) => Some(at_ms),
-                    Waiting::Closed | Waiting::ReadOnly(_) => None,
-                };
-                self.election.deadline_ms().into_iter().chain(opens_ms).min()
-            }
+        let of_duty = match &self.duty {
+            Duty::Looking => match self.read_only {
+                Waiting::ClosedUntil(at_ms) => Some(at_ms),
+                Waiting::Closed | Waiting::ReadOnly(_) => None,
+            },
             Duty::Leading(leading) => leading.deadline_ms(),
             Duty::Learning(learning) => learning.deadline_ms(),
-        }
+        };
+        self.election.deadline_ms().into_iter().chain(of_duty).min()
     }
 }

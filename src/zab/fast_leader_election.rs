@@ -19,7 +19,7 @@
 //! Whoever settles early may be left alone: the voter that could not be reached starts, votes for itself, and the
 //! others, still in their grace, turn to it. In 3.4.14 such a leader waits for `initLimit` ticks for nobody, and a
 //! follower knocks for seconds at a door that is shut. Here the votes of a round are counted until its leader's epoch
-//! is established, and who is overruled by a quorum looks again.
+//! is established, and who is overruled by a quorum is told so a little later, if nothing has come of its choice.
 
 use std::collections::BTreeSet;
 
@@ -85,7 +85,8 @@ pub enum Action {
         /// Whom it settled on.
         vote: Vote,
     },
-    /// A quorum has turned to another leader since, in the same round. This server has to look again.
+    /// A quorum has turned to another leader since, in the same round. Unless its own choice is about to stand, this
+    /// server has to look again.
     Overruled {
         /// The other one.
         leader: Sid,
@@ -101,6 +102,8 @@ pub struct FastLeaderElection {
     search: Option<Search>,
     /// The votes of the round in which this server has settled.
     settled_by: Tally,
+    /// Whom a quorum prefers since, and when this server is told so.
+    rival: Option<(Sid, i64)>,
     /// Those that were last known to be out of reach.
     absent: BTreeSet<Sid>,
 }
@@ -135,6 +138,7 @@ impl FastLeaderElection {
             standing,
             search: None,
             settled_by: Tally::default(),
+            rival: None,
             absent: BTreeSet::new(),
         }
     }
@@ -146,8 +150,10 @@ impl FastLeaderElection {
 
     /// When to come back with [`Event::Time`], in elapsed milliseconds.
     pub fn deadline_ms(&self) -> Option<i64> {
-        let search = self.search.as_ref()?;
-        Some(search.decision_at_ms.unwrap_or(search.reminder_at_ms))
+        match &self.search {
+            Some(search) => Some(search.decision_at_ms.unwrap_or(search.reminder_at_ms)),
+            None => self.rival.map(|(_, at_ms)| at_ms),
+        }
     }
 
     /// Takes what has happened at `now_ms` of elapsed time, and adds what is to be done.
@@ -159,7 +165,7 @@ impl FastLeaderElection {
             } => self.look(now_ms, last_zxid, current_epoch, actions),
             Event::Heard { from, notification } => self.heard(now_ms, from, &notification, actions),
             Event::Overheard { from, notification } if self.search.is_none() => {
-                self.doubt(from, &notification, actions);
+                self.doubt(now_ms, from, &notification);
             }
             Event::Overheard { from, notification } => self.heard(now_ms, from, &notification, actions),
             Event::Time => self.time(now_ms, actions),
@@ -212,7 +218,7 @@ impl FastLeaderElection {
                     notification,
                 });
             }
-            return self.doubt(from, notification, actions);
+            return self.doubt(now_ms, from, notification);
         }
         if !self.is_among_voters(from, notification) {
             return;
@@ -230,7 +236,7 @@ impl FastLeaderElection {
     }
 
     /// Counts a vote of the round in which this server has settled, until the epoch of its leader is established.
-    fn doubt(&mut self, from: Sid, heard: &Notification, actions: &mut Vec<Action>) {
+    fn doubt(&mut self, now_ms: i64, from: Sid, heard: &Notification) {
         let is_of_round = heard.state == ServerState::Looking && heard.round == self.standing.round;
         if !self.standing.is_tentative() || !is_of_round || !self.is_among_voters(from, heard) {
             return;
@@ -240,7 +246,7 @@ impl FastLeaderElection {
         let other = Ballot::looking(heard.round, vote);
         let is_other = vote.leader != self.standing.vote.leader;
         if is_other && self.settled_by.round_has_quorum(&other, self.ensemble.verifier()) {
-            actions.push(Action::Overruled { leader: vote.leader });
+            self.rival.get_or_insert((vote.leader, now_ms + RIVALRY_MS));
         }
     }
 
@@ -348,7 +354,11 @@ impl FastLeaderElection {
     }
 
     fn time(&mut self, now_ms: i64, actions: &mut Vec<Action>) {
-        let Some(search) = &mut self.search else { return };
+        let Some(search) = &mut self.search else {
+            let due = self.rival.take_if(|(_, at_ms)| now_ms >= *at_ms);
+            actions.extend(due.map(|(leader, _)| Action::Overruled { leader }));
+            return;
+        };
         match search.decision_at_ms {
             Some(at_ms) if now_ms >= at_ms => self.decide(self.standing.vote, actions),
             None if now_ms >= search.reminder_at_ms => {
@@ -362,6 +372,7 @@ impl FastLeaderElection {
 
     fn epoch_established(&mut self, epoch: Epoch, actions: &mut Vec<Action>) {
         if self.search.is_none() {
+            self.rival = None;
             self.standing.vote_before_epoch = Some(self.standing.vote);
             self.standing.vote.peer_epoch = epoch;
             actions.push(Action::Announce(self.standing));
@@ -369,6 +380,7 @@ impl FastLeaderElection {
     }
 
     fn decide(&mut self, vote: Vote, actions: &mut Vec<Action>) {
+        self.rival = None;
         self.settled_by = self.search.take().map(|search| search.tally).unwrap_or_default();
         self.standing.vote = vote;
         self.standing.state = match self.role() {
@@ -418,6 +430,8 @@ impl FastLeaderElection {
 
 /// How long to wait for a better vote once a quorum agrees. (FastLeaderElection.finalizeWait)
 const GRACE_MS: i64 = 200;
+/// How long a choice that a quorum has turned from may still come to something.
+const RIVALRY_MS: i64 = 2 * GRACE_MS;
 /// After this time without a decision the votes are told again; then after twice that, and so on.
 const FIRST_WAIT_MS: i64 = 200;
 /// Reminders never come more rarely. (FastLeaderElection.maxNotificationInterval)

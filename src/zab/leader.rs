@@ -92,6 +92,11 @@ impl Leader {
         self.beginning
     }
 
+    /// Whether no quorum has come to follow yet.
+    pub fn is_alone(&self) -> bool {
+        self.discovery.epoch().is_none()
+    }
+
     /// The newest proposal, or the first zxid of the epoch.
     pub fn last_proposed(&self) -> Zxid {
         self.proposals.last_proposed()

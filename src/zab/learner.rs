@@ -179,6 +179,11 @@ impl Learner {
         self.leader_knows_newer_txns
     }
 
+    /// Whether the leader has not been reached yet.
+    pub fn is_connecting(&self) -> bool {
+        matches!(self.phase, Phase::Connecting)
+    }
+
     /// When a [`LearnerEvent::Tick`] is due. While it connects and while a snapshot arrives, whoever does that
     /// keeps the time.
     pub fn deadline(&self) -> Option<i64> {
