@@ -249,7 +249,7 @@ fn make(options: &TlsOptions, (key_file, trust_file): &Contents) -> Result<Loade
     let key = format!("{}keyStore.location", options.prefix);
     let identity = match (&options.key_store, key_file) {
         (Some(store), Some(content)) => Some((
-            files::certificates(&key, store, content)?,
+            files::own_certificates(&key, store, content)?,
             files::private_key(&key, store, content)?,
         )),
         _ => None,

@@ -8,6 +8,7 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use pkcs8::der::SecretDocument;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::{ReadFile, Secret, Store, TlsError};
 
@@ -59,6 +60,24 @@ pub(super) fn certificates(
             store,
             format!("a certificate in it is broken: {error}"),
         )),
+    }
+}
+
+/// The certificates in a file that this server shows. The library speaks for those of version 3 alone.
+pub(super) fn own_certificates(
+    key: &str,
+    store: &Store,
+    content: &Content,
+) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let found = certificates(key, store, content)?;
+    let first = found.first().map(|first| X509Certificate::from_der(first));
+    match first {
+        Some(Ok((_, first))) if first.version() != X509Version::V3 => {
+            let reason = "its certificate is an X.509 certificate of version 1; have one of version 3 issued, which names \
+                          this server's host (openssl x509 -req ... -extfile, with a line subjectAltName=DNS:host)";
+            Err(unusable(key, store, reason))
+        }
+        _ => Ok(found),
     }
 }
 
@@ -152,3 +171,49 @@ fn unusable(key: &str, store: &Store, reason: impl Into<String>) -> TlsError {
 }
 
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `openssl x509 -req` without `-extfile` makes it.
+    const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBVjCB/QIUEnftF0IqWDwPB79ycEyZma+udO8wCgYIKoZIzj0EAwIwTjELMAkG
+A1UEBhMCREUxGDAWBgNVBAoMD1Rlc3RzLCBhbmQgbW9yZTERMA8GA1UEAwwIc2Vy
+dmVyIDExEjAQBgkqhkiG9w0BCQEWA2FAYjAeFw0yNjExMjMyMzA1NDVaFw0zNjEx
+MjAyMzA1NDVaMA4xDDAKBgNVBAMMA29sZDBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABJeyyLgG60P82wpxo2pdQYCe9lFF1gSoBGQUwXW03+KmNzDxFBNuQi5Zgk7i
+251tbEI7gBSN63K1IyT7UIwsI6cwCgYIKoZIzj0EAwIDSAAwRQIhAJsxBd/B7FmH
+G2JYaetVJMhll5289GyowxV7cTKZaFp/AiA/pf9LXkNoULyWhMFlg9t6tjrVi1za
+f44z5l3buBo4Sw==
+-----END CERTIFICATE-----\n";
+
+    #[test]
+    fn an_own_certificate_of_version_1_is_refused_with_the_cure_and_others_are_not() {
+        let store = Store {
+            path: "/k.pem".into(),
+            password: Secret::default(),
+            password_path: None,
+            kind: None,
+        };
+        let content = |bytes: &str| Content {
+            bytes: bytes.as_bytes().to_vec(),
+            password: Secret::default(),
+        };
+        let old = content(VERSION_1);
+        let refused = own_certificates("ssl.keyStore.location", &store, &old).expect_err("refused");
+        let text = refused.to_string();
+        assert!(
+            text.starts_with("ssl.keyStore.location=/k.pem: its certificate is"),
+            "{text}"
+        );
+        assert!(text.contains("version 1") && text.contains("-extfile"), "{text}");
+        // As one who is trusted it is as good as any.
+        assert!(certificates("ssl.trustStore.location", &store, &old).is_ok());
+        let params = rcgen::CertificateParams::new(vec!["a".to_owned()]).expect("a name");
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let new = content(&params.self_signed(&key).expect("a certificate").pem());
+        assert!(own_certificates("ssl.keyStore.location", &store, &new).is_ok());
+    }
+}

@@ -37,7 +37,7 @@ macro_rules! tests {
 
 tests! {
     client requests records txn notification greeting packet election learner leader tree tree_stream snapshot log
-    damage epochs zoo_cfg properties args auth sasl
+    damage epochs zoo_cfg properties args auth sasl tls_stream certificate
 }
 
 fn fuzz(target: &Target) {

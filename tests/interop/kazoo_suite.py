@@ -239,8 +239,8 @@ export PATH="${PATH#*:}"
 exec setpriv --pdeathsig KILL java -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Dzookeeper.admin.enableServer=false "$@"
 """
 
-# Its key stores are Java's own, which oxkeeper refuses; 3.4.14 opens no port for
-# them either. tls.py speaks TLS.
+# Its key stores are Java's own, with certificates of X.509 version 1; oxkeeper refuses
+# both, and 3.4.14 opens no port for them either. tls.py speaks TLS.
 OXKEEPER_SHIM = """\
 #!/usr/bin/env bash
 config="${{@: -1}}"

@@ -24,7 +24,7 @@ JAVA, OURS = "java-3.9", "oxkeeper"
 
 def with_tls(group, lines=("sslQuorum=true",), strangers=()):
     """Gives each member of an ensemble a key, and these lines."""
-    certificates = Certificates()
+    certificates = group.certificates = Certificates()
     for number, node in group.nodes.items():
         name = f"member-{number}"
         authority = "elsewhere" if number in strangers else "authority"
@@ -40,6 +40,20 @@ def with_tls(group, lines=("sslQuorum=true",), strangers=()):
     return group
 
 
+def as_before_pem(group):
+    """Java's keys in PKCS#12, and TLS 1.2, as servers of 3.5 have them."""
+    certificates = group.certificates
+    for number, node in group.nodes.items():
+        if node.kind == JAVA:
+            name = f"member-{number}"
+            certificates.run("pkcs12", "-export", "-in", f"{name}.pem", "-passout", "pass:of-java", "-out", f"{name}.p12")
+            configure(
+                node, "sslQuorum=true", f"ssl.quorum.keyStore.location={certificates.path(f'{name}.p12')}",
+                "ssl.quorum.keyStore.password=of-java", "ssl.quorum.protocol=TLSv1.2",
+            )
+    return group
+
+
 def configure(node, *lines):
     node.config = node.common + list(lines)
     node.take(node.kind)
@@ -50,8 +64,8 @@ def same_trees(group):
     group.same_trees(besides="/zookeeper")
 
 
-def mixed(leader, *kinds):
-    group = with_tls(Ensemble(*kinds)).start(leader)
+def mixed(leader, *kinds, change=lambda group: group, version="TLSv1.3"):
+    group = change(with_tls(Ensemble(*kinds))).start(leader)
     for node in group.nodes.values():
         node.client().create(f"/of-{node.number}", b"x" * 300_000)
     same_trees(group)
@@ -74,7 +88,7 @@ def mixed(leader, *kinds):
     same_trees(group)
     ours = next(node for node in group.nodes.values() if node.kind == OURS)
     log = ours.server.log_text()
-    for word in ("Accepted TLS connection from", "SSL handshake complete with", "TLSv1.3"):
+    for word in ("Accepted TLS connection from", "SSL handshake complete with", version):
         assert word in log, ours.server.log_tail()
 
 
@@ -111,7 +125,8 @@ PARTS = {
     "together": [
         ("ours lead, Java follows", lambda: mixed(3, JAVA, OURS, OURS)),
         ("Java leads, ours follow", lambda: mixed(3, OURS, OURS, JAVA)),
-        ("Java in the middle", lambda: mixed(2, OURS, JAVA, OURS)),
+        ("Java in the middle, with PKCS#12 and TLS 1.2", lambda: mixed(
+            2, OURS, JAVA, OURS, change=as_before_pem, version="TLSv1.2")),
     ],
     "apart": [
         ("Java with a stranger's certificate", lambda: stays_outside(JAVA, OURS, [1], (), ["UnknownIssuer"])),

@@ -15,7 +15,7 @@ SUITES=(starts.py raw_frames.py newer_operations.py transcripts.py clients.py di
 SUITES+=(sasl.py)
 SUITES+=(tls.py quorum_tls.py)
 
-# As clients of 3.8. The test left out wants TLS with keys in Java's own format.
+# As clients of 3.8. The test left out wants TLS with certificates of X.509 version 1, which are refused.
 SUITES+=("kazoo_suite.py oxkeeper --version 3.8 --processes 4 --without TestSSLClient")
 
 # The tools beside the server.

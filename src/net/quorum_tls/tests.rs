@@ -149,9 +149,11 @@ fn a_handshake_that_comes_drop_by_drop_ends_in_time() {
     let limit_ms = 300;
     let dripping = thread::spawn(move || {
         let record = [0x16, 3, 1, 0x40, 0, 1, 0, 0x3f, 0xfc, 3, 3];
-        let mut bytes = record.iter().copied().chain(std::iter::repeat(0));
         // Each byte comes long before a single read is given up.
-        while caller.write_all(&[bytes.next().unwrap_or_default()]).is_ok() {
+        for byte in record.iter().copied().chain([0; 500]) {
+            if caller.write_all(&[byte]).is_err() {
+                break;
+            }
             thread::sleep(Duration::from_millis(20));
         }
     });

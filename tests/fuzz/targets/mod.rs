@@ -7,6 +7,7 @@
 mod client;
 mod files;
 mod texts;
+mod tls;
 mod wire;
 mod zab;
 
@@ -43,6 +44,8 @@ pub const TARGETS: &[Target] = &[
     target("args", texts::args, 512),
     target("auth", texts::auth, 512),
     target("sasl", texts::sasl, 1024),
+    target("tls_stream", tls::tls_stream, 2048),
+    target("certificate", tls::certificate, 2048),
 ];
 
 const fn target(name: &'static str, run: fn(&[u8]), longest: usize) -> Target {

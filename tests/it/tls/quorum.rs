@@ -309,11 +309,12 @@ fn a_member_without_key_or_trust_does_not_start_and_says_what_to_set() {
         ),
     ] {
         members.cluster.add_lines(1, line);
-        let said = std::process::Command::new(env!("CARGO_BIN_EXE_oxkeeper"))
-            .arg("server")
+        // A server that is not refused would run for ever.
+        let said = std::process::Command::new("timeout")
+            .args(["--kill-after=1", "20", env!("CARGO_BIN_EXE_oxkeeper"), "server"])
             .arg(members.cluster.home(1).join("zoo.cfg"))
             .output()
-            .expect("the program");
+            .expect("timeout of coreutils");
         let text = String::from_utf8_lossy(&said.stderr).into_owned();
         assert_eq!(said.status.code(), Some(2), "{text}");
         assert!(text.contains(why), "{text}");
