@@ -75,6 +75,8 @@ pub struct QuorumCnxManager {
 #[derive(Debug)]
 struct Peer {
     link: Option<LinkId>,
+    /// How many links in a row have ended on which nothing had come, and the present one if nothing has.
+    mute_links: u32,
     /// Whether a message is on its way on the link.
     busy: bool,
     /// What is to be sent next.
@@ -94,6 +96,7 @@ impl Peer {
     fn new() -> Peer {
         Peer {
             link: None,
+            mute_links: 0,
             busy: false,
             waiting: None,
             last: None,
@@ -104,11 +107,17 @@ impl Peer {
         }
     }
 
-    /// A call, or a knock, has not led to a link: the next one takes its time.
+    /// A call, or a knock, has not led to a link on which something came: the next one takes its time.
     fn be_patient(&mut self, now_ms: i64) {
         self.dialing = false;
         self.next_dial_at_ms = now_ms + self.patience_ms;
         self.patience_ms = (self.patience_ms * 2).min(LONGEST_PATIENCE_MS);
+    }
+
+    /// Something has come on the link.
+    fn has_spoken(&mut self) {
+        self.mute_links = 0;
+        self.patience_ms = FIRST_PATIENCE_MS;
     }
 
     fn wants_dial(&self) -> bool {
@@ -183,6 +192,7 @@ impl QuorumCnxManager {
             }
             LinkEvent::Received { link, message } => {
                 if let Some(&from) = self.links.get(&link) {
+                    self.peers.entry(from).and_modify(Peer::has_spoken);
                     actions.push(Action::Deliver { from, message });
                 }
             }
@@ -272,10 +282,14 @@ impl QuorumCnxManager {
     }
 
     /// A link has broken. If the peer is the larger one, it may have hung up only to call at once: a knock now would
-    /// make it hang up again.
+    /// make it hang up again. If it is the smaller one and has said nothing twice, it refuses this server, as with TLS,
+    /// where a caller is told behind its first words: it would do so again.
     fn call_again(&mut self, now_ms: i64, sid: Sid, actions: &mut Vec<Action>) {
-        if let Some(peer) = self.peers.get_mut(&sid).filter(|_| sid > self.my_id) {
-            peer.next_dial_at_ms = now_ms + FIRST_PATIENCE_MS;
+        let me = self.my_id;
+        match self.peers.get_mut(&sid) {
+            Some(peer) if sid > me => peer.next_dial_at_ms = now_ms + FIRST_PATIENCE_MS,
+            Some(peer) if peer.mute_links > 1 => peer.be_patient(now_ms),
+            _ => {}
         }
         self.dial_if_due(now_ms, sid, actions);
     }
@@ -338,7 +352,10 @@ impl QuorumCnxManager {
         };
         self.links.insert(link, sid);
         peer.link = Some(link);
-        peer.patience_ms = FIRST_PATIENCE_MS;
+        peer.mute_links = peer.mute_links.saturating_add(1);
+        if sid > self.my_id || peer.mute_links == 1 {
+            peer.patience_ms = FIRST_PATIENCE_MS;
+        }
         peer.next_dial_at_ms = i64::MIN;
         peer.waiting = peer.waiting.take().or_else(|| peer.last.clone());
         actions.push(Action::Order(LinkOrder::Keep { link, sid }));

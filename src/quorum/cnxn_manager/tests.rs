@@ -170,6 +170,33 @@ fn a_smaller_server_that_calls_is_called_back() {
 }
 
 #[test]
+fn a_smaller_server_that_hangs_up_without_a_word_is_called_ever_more_rarely_until_it_speaks() {
+    let mut bench = Bench::new();
+    let call = "dial 1 at host1:3888";
+    bench.send(1, "a");
+    bench.dialed(1, 1);
+    let down = bench.down(1);
+    assert_eq!(
+        down.last().map(String::as_str),
+        Some(call),
+        "it may have gone for once"
+    );
+    for (link, patience_ms) in [(2, 250), (3, 500), (4, 1_000)] {
+        bench.dialed(1, link);
+        assert_eq!(bench.down(link).last(), Some(&format!("close {link}")));
+        bench.now_ms += patience_ms - 1;
+        assert_eq!(bench.on(Event::Time), [""; 0]);
+        bench.now_ms += 1;
+        assert_eq!(bench.on(Event::Time), [call]);
+    }
+    bench.dialed(1, 5);
+    let (link, message) = (LinkId(5), b"b".to_vec());
+    assert_eq!(bench.link(LinkEvent::Received { link, message }), ["from 1: b"]);
+    let down = bench.down(5);
+    assert_eq!(down.last().map(String::as_str), Some(call), "{down:?}");
+}
+
+#[test]
 fn the_last_message_is_sent_again_on_a_new_link() {
     let mut bench = Bench::new();
     bench.called(3, 7);
