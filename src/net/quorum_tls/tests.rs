@@ -110,6 +110,32 @@ fn much_goes_both_ways_at_once_and_one_byte_as_well() {
     assert!(heard[1] == bytes && heard[3] == bytes);
 }
 
+/// As Java's servers do after many bytes.
+#[test]
+fn a_change_of_keys_that_the_other_end_asks_for_is_answered() {
+    let rules = rules(true, false, 20_000);
+    let (caller, called) = pair();
+    let connection = rules.context.connect(&["127.0.0.1".to_owned()]);
+    let mut connection = Connection::from(connection.expect("a connection"));
+    let calling = thread::spawn(move || {
+        let mut caller = PeerChannel::new(caller);
+        shake_hands(&mut connection, &mut caller).expect("believed");
+        connection.refresh_traffic_keys().expect("asked for");
+        caller.under_tls(connection)
+    });
+    let called = welcome(Some(&rules), called, LONG).expect("let in");
+    let mut caller = calling.join().expect("the caller");
+    let (mut reading, mut writing) = called.part().expect("two handles");
+    let mut heard = [0; 4];
+    for said in [b"one ", b"two ", b"more"] {
+        caller.write_all(said).expect("said");
+        reading.read_exact(&mut heard).expect("heard");
+        writing.write_all(&heard).expect("said");
+        caller.read_exact(&mut heard).expect("heard");
+        assert_eq!(&heard, said);
+    }
+}
+
 #[test]
 fn what_is_plain_and_what_is_tls_is_told_by_the_first_bytes() {
     let (strict, both) = (rules(true, false, 20_000), rules(false, true, 20_000));
