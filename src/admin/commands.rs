@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::clients::word_answers::{Figures, VERSION};
 use crate::ensemble::Role;
-use crate::proto::{ConnId, SessionId};
+use crate::proto::{ConnId, SessionId, Zxid};
 use crate::request::connections::ConnectionInfo;
 use crate::request::{ClientLetter, Duty, ServerState, Serving};
 use crate::runtime::Now;
@@ -113,6 +113,15 @@ const COMMANDS: &[Command] = &[
             entries
                 .map(|(key, value)| ((*key).to_owned(), json!(value)))
                 .collect()
+        }),
+    },
+    Command {
+        names: &["hash"],
+        run: Run::Serving(|_, serving, _| {
+            let tree = serving.database.read_tree();
+            let one =
+                |(zxid, digest): (Zxid, i64)| json!({"zxid": zxid.0, "digestVersion": 2, "digest": digest});
+            fields([("digests", tree.digests().map(one).collect())])
         }),
     },
     Command {

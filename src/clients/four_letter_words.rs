@@ -44,6 +44,8 @@ words! {
     Envi = b"envi",
     /// The trace mask.
     GetTraceMask = b"gtmk",
+    /// Digests of the tree. (3.6)
+    Hash = b"hash",
     /// Whether the server serves reads only.
     Isro = b"isro",
     /// Figures for monitoring.

@@ -110,6 +110,13 @@ pub fn dirs((data, log): (u64, u64)) -> String {
     format!("datadir_size: {data}\nlogdir_size: {log}\n")
 }
 
+/// `hash`: the digest of the tree after transactions, by their numbers. (DigestCommand of 3.9)
+pub fn hash(digests: impl Iterator<Item = (Zxid, i64)>) -> String {
+    digests
+        .map(|(zxid, digest)| format!("{:x}: {digest}\n", zxid.0))
+        .collect()
+}
+
 /// `mntr`.
 pub fn mntr(figures: &Figures) -> String {
     let mut out = String::new();

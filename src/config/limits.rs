@@ -9,6 +9,8 @@ use super::settings::Settings;
 pub struct Limits {
     /// Whether writes over a hard quota are refused.
     pub enforce_quota: bool,
+    /// Whether a digest of the tree is kept.
+    pub keeps_digest: bool,
     /// How many connections clients may have in all.
     pub max_cnxns: Option<usize>,
     /// How many requests of clients may be in process at once.
@@ -39,6 +41,7 @@ pub(super) fn limits(settings: &mut Settings) -> Result<Limits, ConfigError> {
     };
     Ok(Limits {
         enforce_quota: settings.switch(&options::ENFORCE_QUOTA),
+        keeps_digest: settings.switch(&options::DIGEST),
         max_cnxns: if_positive(settings, &options::MAX_CNXNS)?,
         max_requests: if_positive(settings, &options::REQUEST_THROTTLE)?,
         connections: Some(throttle).filter(|throttle| throttle.tokens > 0),

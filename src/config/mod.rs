@@ -519,10 +519,10 @@ fn note_peer_type(settings: &mut Settings, listed: Role, peer_type: Role) {
     }
 }
 
-/// The four-letter words: the sixteen of 3.4.14, and `dirs` of 3.5. (ServerCnxn)
-pub const FOUR_LETTER_WORDS: [&str; 17] = [
-    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "isro", "mntr", "ruok", "srst", "srvr", "stat",
-    "stmk", "wchc", "wchp", "wchs",
+/// The four-letter words: the sixteen of 3.4.14, `dirs` of 3.5 and `hash` of 3.6. (ServerCnxn)
+pub const FOUR_LETTER_WORDS: [&str; 18] = [
+    "conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro", "mntr", "ruok", "srst", "srvr",
+    "stat", "stmk", "wchc", "wchp", "wchs",
 ];
 
 /// With the two blanks that 3.4.14 has. (QuorumPeerMain)

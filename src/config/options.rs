@@ -234,6 +234,7 @@ options! {
     ADMIN_TREE_BROWSER = Property "zookeeper.admin.treeBrowser", Kind::Bool, "false", "whether the admin page shows nodes that everybody may read";
     ADMIN_MEMBERS = Property "zookeeper.admin.members", Kind::Text, "", "where the admin page asks the other members: N=host:clientPort with commas between; this server's client port on their hosts if not set";
     ENFORCE_QUOTA = Property "zookeeper.enforceQuota", Kind::Bool, "false", "whether a write that would exceed a hard quota (setquota -N, -B) is refused; to be set on every member, since the leader judges";
+    DIGEST = Property "zookeeper.digest.enabled", Kind::Bool, "false", "whether a digest of the tree is kept, which the word hash tells: a little work with each write (true in 3.9)";
     MAX_CNXNS = Property "zookeeper.maxCnxns", Kind::CNumber(INT_MIN, INT_MAX), "0", "connections of clients that this server takes in all; 0 or less for no limit";
     REQUEST_THROTTLE = Property "zookeeper.request_throttle_max_requests", Kind::CNumber(0, INT_MAX), "0", "requests of clients that are in process at once; further ones wait in order; 0 for no such limit";
     CONNECTION_TOKENS = Property "zookeeper.connection_throttle_tokens", Kind::CNumber(0, INT_MAX), "0", "sessions that may be asked for in one burst; who comes when none is left is hung up on; 0 for no limit";
@@ -352,7 +353,6 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
             "localSessionsEnabled",
             "localSessionsUpgradingEnabled",
             "snapshot.compression.method",
-            "digest.enabled",
             "txnLogSizeLimitInKb",
             "clientPortListenBacklog",
             "netty.*",

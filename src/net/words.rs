@@ -69,6 +69,7 @@ impl Words {
             Word::Mntr => say::mntr(&Figures::gather(serving, &desk.gate, &desk.status)),
             Word::Dirs => say::dirs(self.dirs.sizes(&*self.disk)),
             Word::Dump => dump(serving),
+            Word::Hash => say::hash(serving.database.read_tree().digests()),
             Word::Wchs => {
                 let figures = serving.database.watches().figures();
                 say::wchs(figures.connections, figures.paths, figures.watches)

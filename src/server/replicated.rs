@@ -92,7 +92,9 @@ fn load(
     let recovered = recover_measured(&*disk, &dirs, options, clock, &status)?;
     let epochs = Epochs::open(Arc::clone(&disk), &dirs, recovered.last_zxid);
     let epochs = epochs.map_err(|error: StorageError| unloadable(&error))?;
-    let database = Database::new(recovered.tree, recovered.committed).with_config(&ensemble.ensemble.text());
+    let database = Database::new(recovered.tree, recovered.committed)
+        .with_config(&ensemble.ensemble.text())
+        .with_digest(config.limits.keeps_digest);
     let database = Arc::new(database);
     say_who_can_read(config, &database);
     Ok(State {

@@ -74,7 +74,8 @@ fn load(config: &Config, disk: Arc<dyn Disk>, clock: &dyn Clock) -> Result<State
         log_options(config),
     );
     let log = log.map_err(|error| Halt::new(ExitCode::Log, error.to_string()))?;
-    let database = Arc::new(Database::new(recovered.tree, recovered.committed));
+    let database =
+        Arc::new(Database::new(recovered.tree, recovered.committed).with_digest(config.limits.keeps_digest));
     Ok(State {
         disk,
         dirs,

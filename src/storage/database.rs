@@ -29,6 +29,7 @@ pub struct Database {
     /// What is in the log and may not be in the tree yet, in order.
     logged: Mutex<VecDeque<Arc<LoggedTxn>>>,
     newer_txns: AtomicBool,
+    keeps_digest: bool,
     /// A tree of one node, which is read where the other has none: `/zookeeper/config`.
     config: DataTree,
 }
@@ -45,6 +46,7 @@ impl Database {
             committed,
             logged: Mutex::new(VecDeque::new()),
             newer_txns: AtomicBool::new(false),
+            keeps_digest: false,
             config: config_tree(""),
         }
     }
@@ -54,6 +56,15 @@ impl Database {
     pub fn with_config(self, text: &str) -> Database {
         let config = config_tree(text);
         Database { config, ..self }
+    }
+
+    /// Keeps a digest of the tree, whichever tree comes, if so asked.
+    pub fn with_digest(mut self, keeps_digest: bool) -> Database {
+        self.keeps_digest = keeps_digest;
+        if keeps_digest {
+            self.write_tree().keep_digest();
+        }
+        self
     }
 
     /// The tree that has `/zookeeper/config` alone.
@@ -111,7 +122,10 @@ impl Database {
 
     /// Puts another state in place of this one: what a leader sent, or what is left after a truncation.
     /// Watches stay.
-    pub fn replace(&self, recovered: Recovered) {
+    pub fn replace(&self, mut recovered: Recovered) {
+        if self.keeps_digest {
+            recovered.tree.keep_digest();
+        }
         *self.write_tree() = recovered.tree;
         *self.committed() = recovered.committed;
         self.logged().clear();

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::data_tree::DataTree;
+use super::digest::Side;
 use super::node::Node;
 use super::path::split;
 use crate::proto::multi::MultiResult;
@@ -80,6 +81,7 @@ impl DataTree {
         if self.last_zxid < header.zxid {
             self.last_zxid = header.zxid;
         }
+        self.note_digest(header.zxid);
         if applied.error != ErrorCode::Ok {
             applied.stat = None;
         }
@@ -214,6 +216,7 @@ impl DataTree {
             });
         }
         let parent = self.find_as_of(parent_path, header.zxid)?;
+        self.digest_node(Side::Before, parent, parent_path);
         let node = self.node_mut(parent);
         let cversion = match txn.parent_cversion {
             _ if SeededFault::CversionByChildCount.on() => node.children().len() as i32 + 1,
@@ -222,6 +225,7 @@ impl DataTree {
         };
         node.raise_cversion(cversion);
         node.raise_pzxid(header.zxid);
+        self.digest_node(Side::After, parent, parent_path);
         if let Some(id) = self.find(path) {
             self.restore_acl(id, header.zxid, txn);
             return Err(ErrorCode::NodeExists);
@@ -237,6 +241,7 @@ impl DataTree {
         };
         let acl = self.acls.intern(txn.acl);
         let id = self.insert_leaf(parent, path, Node::new(name, txn.data, acl, &stat));
+        self.digest_node(Side::After, id, path);
         let shown = self.node_ref(id).shown_stat();
         self.quota_after_create(path, txn.data.map_or(0, <[u8]>::len));
         self.note(changes, Change::Created, path, [id, parent]);
@@ -269,7 +274,9 @@ impl DataTree {
         }
         let parent = self.find_as_of(parent_path, zxid)?;
         // Also when the node is gone already: a snapshot may hold its parent from before and not itself.
+        self.digest_node(Side::Before, parent, parent_path);
         self.node_mut(parent).raise_pzxid(zxid);
+        self.digest_node(Side::After, parent, parent_path);
         let id = self.find_as_of(path, zxid)?;
         // While it is there to be asked who may read it.
         self.note(changes, Change::Deleted, path, [id, parent]);
@@ -304,6 +311,7 @@ impl DataTree {
 
     fn remove_counted(&mut self, id: u32, path: &str) {
         let data_len = self.nodes[id].data_len();
+        self.digest_node(Side::Before, id, path);
         self.remove_leaf(id, path);
         self.quota_after_delete(path, data_len);
     }
@@ -317,9 +325,11 @@ impl DataTree {
         let path: &str = &txn.path;
         let id = self.find_as_of(path, header.zxid)?;
         let old_len = self.nodes[id].data_len();
+        self.digest_node(Side::Before, id, path);
         self.replace_data(id, txn.data);
         self.node_mut(id)
             .set_modified(header.zxid, header.time_ms, txn.version);
+        self.digest_node(Side::After, id, path);
         let stat = self.node_ref(id).shown_stat();
         self.quota_after_set_data(path, old_len, txn.data.map_or(0, <[u8]>::len));
         self.note(changes, Change::DataChanged, path, [id, id]);
@@ -340,8 +350,10 @@ impl DataTree {
 
     fn set_acl(&mut self, header: &TxnHeader, txn: &SetAclTxn<'_>) -> Result<Stat, ErrorCode> {
         let id = self.find_as_of(&txn.path, header.zxid)?;
+        self.digest_node(Side::Before, id, &txn.path);
         self.replace_acl(id, txn.acl.as_deref());
         self.node_mut(id).set_aversion(txn.version);
+        self.digest_node(Side::After, id, &txn.path);
         Ok(self.node_ref(id).shown_stat())
     }
 }

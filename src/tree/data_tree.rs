@@ -11,6 +11,7 @@ use std::sync::Arc;
 use hashbrown::DefaultHashBuilder;
 
 use super::acl_cache::{AclCache, AclRef};
+use super::digest::TreeDigest;
 use super::index::{ShardedIndex, fold};
 use super::node::Node;
 use super::path::{split, utf16_len};
@@ -37,6 +38,8 @@ pub struct DataTree {
     pub(super) quotas: LimitedPaths,
     pub(super) last_zxid: Zxid,
     pub(super) walks: Walks,
+    /// Kept on demand.
+    pub(super) digest: Option<TreeDigest>,
     path_units: u64,
     data_bytes: u64,
 }
@@ -237,6 +240,7 @@ impl DataTree {
             quotas: LimitedPaths::default(),
             last_zxid: Zxid(0),
             walks: Walks::default(),
+            digest: None,
             path_units: 0,
             data_bytes: root.data_len() as u64,
         };

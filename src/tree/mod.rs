@@ -16,6 +16,7 @@ mod acl_cache;
 pub mod apply;
 mod children;
 pub mod data_tree;
+pub mod digest;
 pub mod dump;
 mod index;
 mod node;

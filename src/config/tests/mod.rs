@@ -101,6 +101,7 @@ fn limits_of_later_versions_are_off_until_they_are_set() {
     let with = |more: &str| good(&format!("{ALONE}{more}")).limits;
     let off = Limits {
         enforce_quota: false,
+        keeps_digest: false,
         max_cnxns: None,
         max_requests: None,
         connections: None,
@@ -112,6 +113,7 @@ fn limits_of_later_versions_are_off_until_they_are_set() {
     assert_eq!(with("connection_throttle_fill_count=9"), off);
     let keys = [
         "enforceQuota=true",
+        "digest.enabled=true",
         "maxCnxns=7",
         "request_throttle_max_requests=8",
         "connection_throttle_tokens=5",
@@ -127,6 +129,7 @@ fn limits_of_later_versions_are_off_until_they_are_set() {
     };
     let on = Limits {
         enforce_quota: true,
+        keeps_digest: true,
         max_cnxns: Some(7),
         max_requests: Some(8),
         connections: Some(throttle),

@@ -1,5 +1,6 @@
 //! The room as a whole: transactions in order, twice, and against a model.
 
+mod digests;
 mod model;
 mod walks;
 mod workload;
