@@ -308,6 +308,12 @@ fn the_word_dirs_tells_how_large_the_directories_are() {
 }
 
 #[test]
+fn the_word_hash_lists_nothing_unless_a_digest_is_kept() {
+    let server = Server::start(|_| {});
+    assert_eq!(server.word(b"hash"), "");
+}
+
+#[test]
 fn silence_and_half_a_handshake_end_after_a_while() {
     let server = Server::start(|config| config.patience_ms = 300);
     let mut silent = Wire::open(server.at, LIMIT).expect("connected");

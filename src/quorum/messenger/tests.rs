@@ -405,7 +405,7 @@ fn who_looks_is_answered_and_heard_as_the_state_demands() {
         (Looking, 2, Looking, 4, true, true),
         (Looking, 2, Leading, 4, false, true),
         (Looking, 1, Looking, 4, false, true),
-        (Following, 2, Looking, 9, true, false),
+        (Following, 2, Looking, 9, true, true),
         (Following, 2, Leading, 5, false, false),
         (Leading, 4, Looking, 1, true, false),
         (Looking, 4, Looking, 1, true, false),
@@ -417,6 +417,9 @@ fn who_looks_is_answered_and_heard_as_the_state_demands() {
         assert_eq!(answer, answered.then_some(Sid(from)), "{case}");
         assert_eq!(was_heard, heard, "{case}");
     }
+    let mut established = bench(Following);
+    established.receiver.standing.vote_before_epoch = Some(established.receiver.standing.vote);
+    assert_eq!(established.receive(2, Looking, 9), (Some(Sid(2)), false));
 }
 
 #[test]
