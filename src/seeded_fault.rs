@@ -16,6 +16,12 @@ pub enum SeededFault {
     AckBeforeSync,
     /// NEWLEADER is acknowledged before what the leader sent is synced.
     AckNewLeaderBeforeSync,
+    /// A learner enters an epoch before what its leader sent is synced.
+    EpochBeforeSync,
+    /// A promised epoch is kept in memory if the disk refuses it.
+    AcceptedInMemory,
+    /// A learner gives up its tree when the leader's begins to come, and bears the number of that one already.
+    HalfTreeKept,
     /// A learner is told to cut its log, and does not.
     SkipTruncate,
     /// The log is cut, but snapshots that hold more are kept.
@@ -56,9 +62,12 @@ pub enum SeededFault {
 
 impl SeededFault {
     /// All of them.
-    pub const ALL: [SeededFault; 20] = [
+    pub const ALL: [SeededFault; 23] = [
         SeededFault::AckBeforeSync,
         SeededFault::AckNewLeaderBeforeSync,
+        SeededFault::EpochBeforeSync,
+        SeededFault::AcceptedInMemory,
+        SeededFault::HalfTreeKept,
         SeededFault::SkipTruncate,
         SeededFault::KeepNewerSnapshots,
         SeededFault::DiffWithHole,

@@ -1,14 +1,16 @@
 //! This server follows or observes: what [`Learner`] wants done is done here, in its order.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::ensemble::{NewerTxns, Role};
 use crate::processors::{LearnerChain, start_follower, start_observer};
-use crate::proto::packet::QuorumPacket;
+use crate::proto::packet::{PacketType, QuorumPacket};
 use crate::proto::txn::LoggedTxn;
 use crate::proto::{Epoch, Sid, Zxid};
 use crate::request::{ClientLetter, Clients, ServerState, Serving, Sessions};
 use crate::runtime::{Address, ExitCode, Halt, Now, Runtime};
+use crate::seeded_fault::SeededFault;
 use crate::storage::{
     CommittedLog, LogWriter, Recovered, StorageError, discard_after, truncate, write_snapshot,
 };
@@ -122,6 +124,9 @@ impl Learning {
             }
             PortEvent::Packets(_, packets) => {
                 packets.iter().for_each(|packet| ground.count_sync(packet.kind));
+                if SeededFault::HalfTreeKept.on() {
+                    give_up_tree(ground, &packets);
+                }
                 let events = packets.into_iter().map(LearnerEvent::Packet);
                 return self.give(ground, runtime, now, events);
             }
@@ -300,15 +305,7 @@ impl Learning {
         let path = write_snapshot(Arc::clone(&ground.disk), &ground.dirs, &tree).map_err(unsafe_disk)?;
         log::info!("Snapshotting: {zxid} to {}", path.display());
         discard_after(&*ground.disk, &ground.dirs, zxid).map_err(unsafe_disk)?;
-        ground.database.replace(Recovered {
-            tree,
-            last_zxid: zxid,
-            committed: CommittedLog::new(ground.rules.recovery.committed_limit),
-            snapshot: Some(path),
-            replayed: 0,
-            dead_sessions: Vec::new(),
-            torn_ends: Vec::new(),
-        });
+        take_over(ground, tree, Some(path));
         Ok(())
     }
 
@@ -362,5 +359,27 @@ impl Learning {
         report_late(self.call.close());
         ground.settle()?;
         Ok(self.refetch)
+    }
+}
+
+/// A tree takes the place of the old one, and of all that led to that.
+fn take_over(ground: &Ground, tree: DataTree, snapshot: Option<PathBuf>) {
+    ground.database.replace(Recovered {
+        last_zxid: tree.last_zxid(),
+        tree,
+        committed: CommittedLog::new(ground.rules.recovery.committed_limit),
+        snapshot,
+        replayed: 0,
+        dead_sessions: Vec::new(),
+        torn_ends: Vec::new(),
+    });
+}
+
+/// See [`SeededFault::HalfTreeKept`].
+fn give_up_tree(ground: &Ground, packets: &[QuorumPacket]) {
+    if let Some(snap) = packets.iter().find(|packet| packet.kind == PacketType::Snap) {
+        let mut nothing = DataTree::new();
+        nothing.set_last_zxid(snap.zxid);
+        take_over(ground, nothing, None);
     }
 }

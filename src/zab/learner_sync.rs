@@ -183,6 +183,9 @@ impl LearnerSync {
                 self.log(&txn, out);
             }
         }
+        if SeededFault::EpochBeforeSync.on() {
+            out.push(LearnerAction::SaveCurrentEpoch(self.epoch));
+        }
         if !SeededFault::AckNewLeaderBeforeSync.on() {
             self.make_safe(out);
         }

@@ -8,6 +8,7 @@ use oxkeeper::proto::{ErrorCode, Xid, Zxid};
 use super::checkers::{Answer, Call, History, What};
 use super::net::{Caller, Down, End, FIRST_CLIENT, Host, Net, Port, Receiver};
 use super::rng::Rng;
+use super::shape::{Habit, Shape};
 use super::talk::{self, Said, Side};
 use super::workload::Workload;
 
@@ -18,6 +19,7 @@ pub struct SimClient {
     rng: Rng,
     net: Net,
     servers: u64,
+    habit: Habit,
     state: State,
     session: i64,
     password: Vec<u8>,
@@ -70,16 +72,19 @@ enum Kind {
 }
 
 impl SimClient {
-    pub fn new(index: usize, seed: u64, net: Net, servers: u64, tick_ms: u64) -> SimClient {
+    pub fn new(index: usize, seed: u64, net: Net, shape: &Shape) -> SimClient {
         let mut rng = Rng::new(seed, &format!("client {index}"));
-        let wanted_timeout_ms = (tick_ms * rng.between(2, 20)) as i32;
+        let habit = shape.habit(index);
+        let drawn_ticks = rng.between(2, 20);
+        let wanted_timeout_ms = (shape.tick_ms * habit.timeout_ticks.unwrap_or(drawn_ticks)) as i32;
         let pause_us = *rng.pick(&[2_000, 10_000, 50_000]);
         SimClient {
             index,
             host: FIRST_CLIENT + index as u64,
             workload: Workload::new(index, Rng::new(seed, &format!("workload {index}"))),
             net,
-            servers,
+            servers: shape.servers,
+            habit,
             state: State::Resting(rng.below(500_000)),
             session: 0,
             password: vec![0; 16],
@@ -153,7 +158,8 @@ impl SimClient {
     }
 
     fn call(&mut self) {
-        let server = 1 + self.rng.below(self.servers);
+        let any = 1 + self.rng.below(self.servers);
+        let server = self.habit.home.unwrap_or(any);
         let line = Line::default();
         self.net.call(
             self.host,
@@ -309,7 +315,7 @@ impl SimClient {
             1
         };
         for _ in 0..burst {
-            if self.rng.one_in(300) {
+            if !self.habit.only_reads && self.rng.one_in(300) {
                 let xid = self.next_xid();
                 self.net.send(end, talk::close(xid));
                 let kind = Kind::Close;
@@ -317,7 +323,10 @@ impl SimClient {
                 self.next_act_us = u64::MAX;
                 return;
             }
-            if self.rng.one_in(8) {
+            if self.habit.only_reads {
+                let call = self.workload.read();
+                self.send(now_us, end, call, history);
+            } else if self.rng.one_in(8) {
                 let side = self.workload.side();
                 self.ask_aside(end, &side);
             } else {

@@ -35,6 +35,7 @@ impl SimClients {
         let listener = SimListener {
             door: door.clone(),
             net: net.clone(),
+            sched: sched.clone(),
             rng,
         };
         let clock = Arc::clone(&serves.clock);
@@ -182,6 +183,7 @@ impl Receiver for Reading {
 struct SimListener {
     door: Door,
     net: Net,
+    sched: Sched,
     rng: Rng,
 }
 
@@ -195,6 +197,7 @@ impl Listener for SimListener {
             pipe,
             end,
             net: self.net.clone(),
+            sched: self.sched.clone(),
             door: self.door.clone(),
             rng: Rng::new(self.rng.next(), "stream"),
         };
@@ -216,6 +219,7 @@ struct SimStream {
     pipe: Pipe,
     end: End,
     net: Net,
+    sched: Sched,
     door: Door,
     rng: Rng,
 }
@@ -224,6 +228,10 @@ impl Stream for SimStream {}
 
 impl Read for SimStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Other threads go on in the middle of a round of the loop.
+        for _ in 0..self.rng.below(3) {
+            self.sched.yield_some();
+        }
         let mut incoming = self.pipe.lock().expect("a pipe");
         if incoming.end == Some(Down::Reset) {
             return Err(ErrorKind::ConnectionReset.into());

@@ -8,7 +8,7 @@ use oxkeeper::runtime::{Crash, ExitCode, Fault as DiskFault, Halt};
 
 use super::flip::Flip;
 use super::net::Host;
-use super::plan::{Fault, Plan, Trouble, Ways};
+use super::plan::{Fault, Moment, Plan, Trouble, Ways};
 use super::rng::Rng;
 use super::server::SimServer;
 use super::world::World;
@@ -20,6 +20,8 @@ pub struct Hand {
     servers: u64,
     /// Whose power goes, and after how many packets in all.
     at_packet: Option<(Host, u64)>,
+    /// What waits for its moment.
+    moments: Vec<Moment>,
     /// The disks that may refuse something.
     troubled: Vec<bool>,
     /// Whose disk has a bit that nobody wrote.
@@ -41,6 +43,7 @@ impl Hand {
             due: BTreeMap::new(),
             count: 0,
             at_packet: None,
+            moments: plan.moments.clone(),
             servers,
             troubled: vec![false; servers as usize + 1],
             flip: None,
@@ -62,6 +65,7 @@ impl Hand {
             self.at_packet = None;
             self.befall(world, Fault::Kill(sid, Crash::LoseUnsynced, 500));
         }
+        self.listen(world);
         while let Some(entry) = self.due.first_entry() {
             let at_us = entry.key().0;
             if at_us > world.time.us() {
@@ -71,6 +75,18 @@ impl Hand {
             self.carry_out(world, deed);
         }
         u64::MAX
+    }
+
+    /// Some moments may have come.
+    fn listen(&mut self, world: &mut World) {
+        let now_ms = world.time.ms();
+        for (hearer, packet) in world.take_heard() {
+            let is_now = |moment: &mut Moment| {
+                moment.hearer == hearer && moment.packet == packet && moment.from_ms <= now_ms
+            };
+            let come: Vec<Moment> = self.moments.extract_if(.., is_now).collect();
+            come.iter().for_each(|moment| self.befall(world, moment.fault));
+        }
     }
 
     /// Starts a server; if it cannot, again later.
@@ -103,6 +119,7 @@ impl Hand {
     pub fn make_peace(&mut self, world: &mut World) {
         self.due.clear();
         self.at_packet = None;
+        self.moments.clear();
         world.trace.line("", "peace");
         world.net.mend_all();
         world.net.set_slowness(1_000);
@@ -225,6 +242,7 @@ impl Hand {
                 self.cut(world, cut, for_ms);
             }
             Fault::Break(host) => world.net.break_one(host),
+            Fault::BreakBetween(sid, other) => world.net.break_between(sid, other),
             Fault::Disk(sid, trouble, in_operations) => {
                 self.troubled[sid as usize] = true;
                 let disk = &world.server(sid).disk;

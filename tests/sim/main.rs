@@ -6,6 +6,7 @@
 //!   server   production's assembly (server::replicated, server::standalone) upon a simulated machine:
 //!            sched (threads), time (clocks), disk (files), election, quorum_port and door (sockets over net)
 //!   client   sessions that ask, hear and move; faults: the hand that carries out the plan
+//!   scene    worlds that are set up for something to happen: the old faults, races
 //!   check    what must hold at every step;  checkers  what clients were promised
 //! ```
 
@@ -24,9 +25,11 @@ mod net;
 mod old_faults;
 mod plan;
 mod quorum_port;
+mod races;
 mod report;
 mod rng;
 mod run;
+mod scene;
 mod sched;
 mod seeds;
 mod server;

@@ -228,19 +228,20 @@ impl Net {
     /// Breaks a connection of a machine, in the middle of what is on its way.
     pub fn break_one(&self, host: Host) {
         let mut inner = self.lock();
-        let mut ends = inner.ends_of(host);
-        ends.retain(|&end| inner.side(end).is_some_and(|side| side.open));
-        if ends.is_empty() {
-            return;
+        let ends = inner.open_ends_of(host);
+        if !ends.is_empty() {
+            let end = *inner.rng.pick(&ends);
+            inner.break_off(end);
         }
-        let end = *inner.rng.pick(&ends);
-        if let Some(conn) = inner.conns.get_mut(&end.conn) {
-            conn.breaks = true;
-        }
-        // If nothing is on its way, the ends hear of it all the same.
-        for end in [end, end.other()] {
-            let after_us = inner.travel() * 3;
-            inner.post_in(after_us, Event::Down(end, Down::Reset));
+    }
+
+    /// Breaks all connections between two machines, in the middle of what is on its way.
+    pub fn break_between(&self, host: Host, other: Host) {
+        let mut inner = self.lock();
+        for end in inner.open_ends_of(host) {
+            if inner.side(end.other()).is_some_and(|side| side.host == other) {
+                inner.break_off(end);
+            }
         }
     }
 
@@ -470,6 +471,24 @@ impl Inner {
                 .map(move |(side, _)| End { conn, side })
         });
         ends.collect()
+    }
+
+    fn open_ends_of(&mut self, host: Host) -> Vec<End> {
+        let mut ends = self.ends_of(host);
+        ends.retain(|&end| self.side(end).is_some_and(|side| side.open));
+        ends
+    }
+
+    /// What comes next on a connection comes in part, and nothing after it.
+    fn break_off(&mut self, end: End) {
+        if let Some(conn) = self.conns.get_mut(&end.conn) {
+            conn.breaks = true;
+        }
+        // If nothing is on its way, the ends hear of it all the same.
+        for end in [end, end.other()] {
+            let after_us = self.travel() * 3;
+            self.post_in(after_us, Event::Down(end, Down::Reset));
+        }
     }
 
     fn is_cut(&self, from: Host, to: Host) -> bool {

@@ -1,47 +1,20 @@
 //! The faults that ZooKeeper 3.4.14 is known for, each as a scenario in which it would show. tests/README.md lists all
 //! of them, those too that are proven elsewhere.
-//!
-//! Server 3 leads first in these worlds: it has the largest number.
 
 use oxkeeper::proto::packet::PacketType;
 use oxkeeper::runtime::Crash;
 
-use super::net::Host;
-use super::plan::{Fault, Plan, Trouble, Ways};
-use super::report;
-use super::run::{Outcome, run_plan};
-use super::shape::Shape;
-
-/// A world of a scenario.
-pub struct Scene {
-    seed: u64,
-    shape: Shape,
-    faults: Vec<(u64, Fault)>,
-    span_ms: u64,
-}
-
-impl Scene {
-    fn new(seed: u64, shape: Shape, mut faults: Vec<(u64, Fault)>, span_ms: u64) -> Scene {
-        faults.sort_by_key(|(at_ms, _)| *at_ms);
-        Scene {
-            seed,
-            shape,
-            faults,
-            span_ms,
-        }
-    }
-
-    pub fn play(self) -> Outcome {
-        let plan = Plan { faults: self.faults };
-        run_plan(self.seed, self.shape, plan, self.span_ms, false)
-    }
-}
+use super::net::FIRST_CLIENT;
+use super::plan::{Fault, Trouble, Ways};
+use super::scene::{Scene, catch_up, heard, keep_promises, lose_power, reigns, snapshots};
+use super::shape::{Habit, Shape};
 
 /// All scenarios, for proofs that they would notice.
 #[cfg(feature = "seeded-faults")]
 pub fn all() -> Vec<(&'static str, Vec<Scene>)> {
     vec![
         ("cuts", cuts()),
+        ("cut trees", cut_trees()),
         ("early acknowledgements", early_acknowledgements()),
         ("early epochs", early_epochs()),
         ("trees under load", trees_under_load()),
@@ -54,52 +27,6 @@ pub fn all() -> Vec<(&'static str, Vec<Scene>)> {
         ("snapshots and replay", snapshots_and_replay()),
         ("flipped bits", flipped_bits()),
     ]
-}
-
-/// No promise may be broken in any of these worlds.
-fn keep_promises(scenes: Vec<Scene>) -> Vec<Outcome> {
-    let outcomes = scenes.into_iter().map(|scene| {
-        let outcome = scene.play();
-        assert!(outcome.failures.is_empty(), "{}", report::story(&outcome));
-        outcome
-    });
-    outcomes.collect()
-}
-
-/// In how many worlds such a packet was heard.
-fn heard(outcomes: &[Outcome], packet: PacketType) -> usize {
-    let has_it = |outcome: &&Outcome| outcome.packets.contains(packet.name());
-    outcomes.iter().filter(has_it).count()
-}
-
-/// The least number of reigns in any of these worlds.
-fn reigns(outcomes: &[Outcome]) -> usize {
-    let reigns = |outcome: &Outcome| {
-        outcome
-            .lines
-            .iter()
-            .filter(|line| line.contains("Leader"))
-            .count()
-    };
-    outcomes.iter().map(reigns).min().unwrap_or(0)
-}
-
-/// Many snapshots.
-fn snapshots() -> Shape {
-    Shape {
-        snap_count: 8,
-        ..Shape::three()
-    }
-}
-
-fn lose_power(sid: Host, for_ms: u64) -> Fault {
-    Fault::Kill(sid, Crash::LoseUnsynced, for_ms)
-}
-
-/// Server 1 is away for a while and catches up at 3,900 ms.
-fn catch_up(mut faults: Vec<(u64, Fault)>) -> Vec<(u64, Fault)> {
-    faults.push((3_000, lose_power(1, 900)));
-    faults
 }
 
 /// ZOOKEEPER-1549, ZOOKEEPER-4837: a leader that is alone has logged what nobody else has, starts anew with that in
@@ -126,6 +53,53 @@ fn cuts() -> Vec<Scene> {
     (1..=8).map(scene).collect()
 }
 
+/// ZOOKEEPER-1549, ZOOKEEPER-4837, with a tree that was sent: what only the leader has logged goes to an observer in a
+/// snapshot, before a quorum has it; the next leader lets the observer cut its log.
+#[test]
+fn what_is_cut_does_not_live_on_in_a_tree_that_was_sent() {
+    let outcomes = keep_promises(cut_trees());
+    for packet in [PacketType::Snap, PacketType::Trunc] {
+        assert!(heard(&outcomes, packet) > 0, "nobody has heard {packet}");
+    }
+}
+
+fn cut_trees() -> Vec<Scene> {
+    let scene = |seed| {
+        let shape = Shape {
+            servers: 4,
+            observers: 1,
+            committed_limit: 6,
+            snap_count: 100_000,
+            clients: 5,
+            habits: vec![
+                Habit::at(3, false),
+                Habit::at(3, false),
+                Habit::at(3, false),
+                Habit::at(3, false),
+                Habit::at(2, true),
+            ],
+            ..Shape::three()
+        };
+        // All that is decided is everywhere; then only 3 has what its clients ask for.
+        let quiet = (0..5).map(|client| (2_850, Fault::Cut(FIRST_CLIENT + client, 3, Ways::Both, 155)));
+        let mut faults = vec![
+            (3_000, lose_power(1, 800)),
+            (3_000, lose_power(2, 4_500)),
+            (8_600, Fault::Kill(4, Crash::KeepAll, 100)),
+            // Sessions have ended by then: there is more in its log than what was cut.
+            (12_500, Fault::Kill(4, Crash::KeepAll, 200)),
+        ];
+        faults.extend(quiet);
+        // It leads again, with 1 as long as that takes; 1 gets nothing of it, the observer all.
+        let away = [lose_power(1, 2_500)];
+        let over = [Fault::Kill(3, Crash::KeepAll, 9_500)];
+        Scene::new(seed, shape, faults, 13_200)
+            .when(3_900, (1, PacketType::Snap), away)
+            .when(3_900, (4, PacketType::NewLeader), over)
+    };
+    (1..=6).map(scene).collect()
+}
+
 /// ZOOKEEPER-3023, ZOOKEEPER-3911, ZOOKEEPER-4646: a learner acknowledges NEWLEADER, which makes what the leader has a
 /// quorum's, before that is on its disk; then both lose their power, and the third one has never had it.
 #[test]
@@ -134,15 +108,25 @@ fn newleader_is_not_acknowledged_before_the_diff_is_on_the_disk() {
 }
 
 fn early_acknowledgements() -> Vec<Scene> {
-    let scene = |packets| {
-        let faults = catch_up(vec![
-            (2_500, Fault::Isolate(2, Ways::Both, 4_000)),
-            (3_899, Fault::KillAtPacket(1, packets)),
-            (4_600 + packets * 5, lose_power(3, 2_500)),
+    // What 3 has logged alone becomes the history of its next reign, which 1 makes possible.
+    let alone = |seed, power: Vec<(u64, Fault)>| {
+        let mut faults = catch_up(vec![
+            (2_500, Fault::Isolate(2, Ways::Both, 4_500)),
+            (3_600, Fault::Kill(3, Crash::KeepAll, 400)),
         ]);
-        Scene::new(packets, Shape::three(), faults, 9_000)
+        faults.extend(power);
+        Scene::new(seed, Shape::three(), faults, 9_000)
     };
-    (1..=24).map(scene).collect()
+    let both = [lose_power(1, 800), lose_power(3, 5_000)];
+    let at_packet = |packets| {
+        let power = vec![
+            (3_899, Fault::KillAtPacket(1, packets)),
+            (4_600 + packets * 5, lose_power(3, 4_000)),
+        ];
+        alone(packets, power)
+    };
+    let when = |seed| alone(seed, Vec::new()).when(3_900, (1, PacketType::UpToDate), both);
+    (1..=12).map(at_packet).chain((13..=18).map(when)).collect()
 }
 
 /// ZOOKEEPER-4643, ZOOKEEPER-4785: currentEpoch is written before what the leader has sent, the power goes, and the
@@ -153,14 +137,25 @@ fn a_new_epoch_with_a_short_log_wins_no_election() {
 }
 
 fn early_epochs() -> Vec<Scene> {
+    // 2 has all that was decided, and stays in the old epoch; 1 lacks some of it when it is led into the new one.
     let scene = |operations| {
         let faults = catch_up(vec![
-            (3_899, Fault::Disk(1, Trouble::PowerOff, operations)),
-            (4_050 + operations * 3, lose_power(3, 3_000)),
+            (3_700, Fault::Isolate(2, Ways::Both, 3_300)),
+            (3_750, Fault::Kill(3, Crash::KeepAll, 250)),
         ]);
-        Scene::new(operations, Shape::three(), faults, 9_000)
+        let power = [
+            Fault::Disk(1, Trouble::PowerOff, operations),
+            lose_power(3, 5_000),
+        ];
+        // No snapshot: the leader, which starts anew, knows all from its log.
+        let shape = Shape {
+            snap_count: 100_000,
+            committed_limit: 100_000,
+            ..Shape::three()
+        };
+        Scene::new(operations, shape, faults, 9_000).when(3_900, (1, PacketType::NewLeader), power)
     };
-    (1..=24).map(scene).collect()
+    (1..=20).map(scene).collect()
 }
 
 /// ZOOKEEPER-3104, ZOOKEEPER-3589: a tree that is sent under load holds more than it says, and the learner's next start
@@ -193,15 +188,15 @@ fn a_tree_that_came_half_way_leaves_the_old_one() {
 fn half_a_tree() -> Vec<Scene> {
     let scene = |number| {
         let shape = Shape {
-            committed_limit: 2,
+            committed_limit: 20,
+            habits: vec![Habit::at(3, false); 3],
             ..Shape::three()
         };
-        let faults = catch_up(vec![
-            (3_900 + number * 2, Fault::Break(1)),
-            (3_930 + number * 3, Fault::Break(1)),
-            (4_000 + number * 4, Fault::Isolate(1, Ways::Back, 700)),
-        ]);
-        Scene::new(number, shape, faults, 7_000)
+        // What was missed takes a tree. Then all are silent: next time the few that the leader remembers would do.
+        let quiet = (0..3).map(|client| (3_930, Fault::Cut(FIRST_CLIENT + client, 3, Ways::Both, 5_000)));
+        let faults = catch_up(quiet.collect());
+        let breaks = [Fault::BreakBetween(1, 3)];
+        Scene::new(number, shape, faults, 9_500).when(3_900, (1, PacketType::Snap), breaks)
     };
     (1..=12).map(scene).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use oxkeeper::proto::packet::PacketType;
 use oxkeeper::runtime::Crash;
 
 use super::net::{FIRST_CLIENT, Host};
@@ -25,6 +26,8 @@ pub enum Fault {
     Halves(u64),
     /// A connection of this machine breaks in the middle of what it carries.
     Break(Host),
+    /// All connections between two machines do.
+    BreakBetween(Host, Host),
     /// A change of the disk fails, so many from now.
     Disk(Host, Trouble, u64),
     /// The power goes when so many more packets of other servers have come.
@@ -57,10 +60,21 @@ pub enum Trouble {
     PowerOff,
 }
 
-/// Faults by their time, milliseconds.
+/// A fault that waits for its moment: it comes when a server hears such a packet of another one, once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// What is heard before does not count, milliseconds.
+    pub from_ms: u64,
+    pub hearer: Host,
+    pub packet: PacketType,
+    pub fault: Fault,
+}
+
+/// Faults by their time, milliseconds, and those that wait.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub faults: Vec<(u64, Fault)>,
+    pub moments: Vec<Moment>,
 }
 
 impl Plan {
@@ -82,7 +96,9 @@ impl Plan {
             faults.push((at_ms, draw(kind.unwrap_or(0), rng, shape)));
             at_ms += 1 + rng.below(often_ms * 2);
         }
-        Plan { faults }
+        let count = *rng.pick(&[0, 0, 2]);
+        let moments = (0..count).map(|_| draw_moment(rng, shape, span_ms)).collect();
+        Plan { faults, moments }
     }
 }
 
@@ -90,7 +106,34 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.faults
             .iter()
-            .try_for_each(|(at_ms, fault)| writeln!(f, "  {at_ms:>8} ms  {fault:?}"))
+            .try_for_each(|(at_ms, fault)| writeln!(f, "  {at_ms:>8} ms  {fault:?}"))?;
+        self.moments
+            .iter()
+            .try_for_each(|moment| writeln!(f, "  {moment:?}"))
+    }
+}
+
+/// The power goes, on either side, at a step of a synchronisation.
+fn draw_moment(rng: &mut Rng, shape: &Shape, span_ms: u64) -> Moment {
+    let hearer = rng.between(1, shape.servers);
+    let packet = *rng.pick(&[
+        PacketType::Diff,
+        PacketType::Trunc,
+        PacketType::Snap,
+        PacketType::NewLeader,
+        PacketType::UpToDate,
+        PacketType::Ack,
+    ]);
+    let victim = if rng.one_in(2) {
+        hearer
+    } else {
+        rng.between(1, shape.servers)
+    };
+    Moment {
+        from_ms: 2_000 + rng.below(span_ms),
+        hearer,
+        packet,
+        fault: Fault::Kill(victim, Crash::LoseUnsynced, rng.between(100, 3_000)),
     }
 }
 

@@ -19,8 +19,23 @@ pub struct Shape {
     pub prealloc_kib: u64,
     pub committed_limit: usize,
     pub clients: usize,
+    /// What is special about clients, from the first on.
+    pub habits: Vec<Habit>,
+    /// The server with the largest number, which leads first, may have a `syncLimit` of its own.
+    pub sync_limit_of_last: Option<u64>,
     /// The counter with which each epoch begins, if not 0. (zookeeper.testingonly.initialZxid)
     pub initial_counter: u32,
+}
+
+/// What is special about a client.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Habit {
+    /// It calls this server only.
+    pub home: Option<u64>,
+    /// It writes nothing.
+    pub only_reads: bool,
+    /// For how long its session is to last without a word of it.
+    pub timeout_ticks: Option<u64>,
 }
 
 impl Shape {
@@ -38,6 +53,8 @@ impl Shape {
             prealloc_kib: 4,
             committed_limit: 500,
             clients: 3,
+            habits: Vec::new(),
+            sync_limit_of_last: None,
             initial_counter: 0,
         }
     }
@@ -55,8 +72,11 @@ impl Shape {
                 format!("weight.4={}", rng.between(1, 2)),
             ];
         }
+        let servers = voters + observers;
+        let clients = rng.between(1, 6) as usize;
+        let habits = (0..clients).map(|_| Habit::drawn(rng, servers)).collect();
         Shape {
-            servers: voters + observers,
+            servers,
             observers,
             groups,
             tick_ms: rng.between(100, 400),
@@ -66,13 +86,20 @@ impl Shape {
             outstanding: *rng.pick(&[1, 4, 1_000]),
             prealloc_kib: *rng.pick(&[0, 1, 4]),
             committed_limit: *rng.pick(&[2, 8, 30, 500]),
-            clients: rng.between(1, 6) as usize,
+            clients,
+            habits,
+            sync_limit_of_last: rng.one_in(4).then(|| rng.between(8, 30)),
             initial_counter: if voters > 1 && rng.one_in(8) {
                 u32::MAX - rng.between(3, 400) as u32
             } else {
                 0
             },
         }
+    }
+
+    /// What is special about a client.
+    pub fn habit(&self, client: usize) -> Habit {
+        self.habits.get(client).copied().unwrap_or_default()
     }
 
     pub fn voters(&self) -> u64 {
@@ -98,12 +125,13 @@ impl Shape {
     }
 
     pub fn zoo_cfg(&self, sid: u64) -> String {
+        let own_limit = self.sync_limit_of_last.filter(|_| sid == self.servers);
         let mut text = format!(
             "tickTime={}\ninitLimit={}\nsyncLimit={}\ndataDir=/data\nclientPort=2181\nsnapCount={}\n\
              globalOutstandingLimit={}\npreAllocSize={}\nmaxClientCnxns=0\n",
             self.tick_ms,
             self.init_limit,
-            self.sync_limit,
+            own_limit.unwrap_or(self.sync_limit),
             self.snap_count,
             self.outstanding,
             self.prealloc_kib
@@ -120,5 +148,24 @@ impl Shape {
             text.push('\n');
         });
         text
+    }
+}
+
+impl Habit {
+    /// A patient client of one server.
+    pub fn at(home: u64, only_reads: bool) -> Habit {
+        Habit {
+            home: Some(home),
+            only_reads,
+            timeout_ticks: Some(20),
+        }
+    }
+
+    fn drawn(rng: &mut Rng, servers: u64) -> Habit {
+        Habit {
+            home: rng.one_in(5).then(|| rng.between(1, servers)),
+            only_reads: rng.one_in(6),
+            timeout_ticks: None,
+        }
     }
 }

@@ -53,7 +53,8 @@ fn world(way: Way, seed: u64, crash: Option<(Host, Point)>) -> Outcome {
         ));
     }
     faults.sort_by_key(|(at_ms, _)| *at_ms);
-    run_plan(seed, shape, Plan { faults }, 9_000, false)
+    let moments = Vec::new();
+    run_plan(seed, shape, Plan { faults, moments }, 9_000, false)
 }
 
 fn sweep(way: Way, first_seed: u64) {

@@ -40,7 +40,7 @@ impl Workload {
             return self.make_register();
         }
         match self.rng.below(20) {
-            0..=6 => self.get(),
+            0..=6 => self.read(),
             7..=11 => self.set(),
             12..=14 => self.create(),
             15..=16 => self.delete(),
@@ -100,7 +100,8 @@ impl Workload {
         self.own.clear();
     }
 
-    fn get(&mut self) -> Call {
+    /// A question that changes nothing.
+    pub fn read(&mut self) -> Call {
         let path = self.any();
         let kind = self.rng.below(4);
         Call::Get {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use oxkeeper::proto::packet::PacketType;
 use oxkeeper::runtime::{Crash, Halt};
 
 use super::check::Checkers;
@@ -32,6 +33,8 @@ pub struct World {
     packets: Vec<u64>,
     /// All kinds of packets that were heard.
     pub kinds: BTreeSet<&'static str>,
+    /// Who has heard what since this was taken.
+    heard: Vec<(Host, PacketType)>,
 }
 
 impl World {
@@ -44,7 +47,7 @@ impl World {
             let parts = (seed, time.clone(), net.clone(), trace.clone());
             SimServer::new(sid, shape, parts, Arc::clone(&tap))
         };
-        let client = |index| SimClient::new(index, seed, net.clone(), shape.servers, shape.tick_ms);
+        let client = |index| SimClient::new(index, seed, net.clone(), shape);
         World {
             servers: (1..=shape.servers).map(server).collect(),
             clients: (0..shape.clients).map(client).collect(),
@@ -54,6 +57,7 @@ impl World {
             tap,
             packets: vec![0; shape.servers as usize + 1],
             kinds: BTreeSet::new(),
+            heard: Vec::new(),
             time,
             trace,
             net,
@@ -67,6 +71,11 @@ impl World {
     /// How many packets of other servers have come to a server.
     pub fn packets_to(&self, sid: Host) -> u64 {
         self.packets[sid as usize]
+    }
+
+    /// Which packets servers have heard since this was asked last.
+    pub fn take_heard(&mut self) -> Vec<(Host, PacketType)> {
+        std::mem::take(&mut self.heard)
     }
 
     /// Starts a server.
@@ -91,6 +100,10 @@ impl World {
         while self.net.step() {}
         let now_us = self.time.us();
         self.wake();
+        if !self.heard.is_empty() {
+            // Whoever waits for this moment comes before all stages.
+            return true;
+        }
         let mut next_us = self.net.next_us().unwrap_or(u64::MAX);
         for client in &mut self.clients {
             if client.wake_us() <= now_us {
@@ -136,6 +149,7 @@ impl World {
         for (from, to, packet, zxid) in said {
             self.packets[to as usize] += 1;
             self.kinds.insert(packet.name());
+            self.heard.push((to, packet));
             self.checkers.hear(from, to, packet, zxid, &self.servers);
         }
     }

@@ -1,6 +1,7 @@
 //! What must hold at every step, seen from outside the servers.
 
 mod epochs;
+mod requests;
 mod sequence;
 mod trees;
 
@@ -93,13 +94,14 @@ impl Checkers {
         self.epochs.look(server, &self.trace);
     }
 
-    /// Nothing happens any more: all trees are one.
+    /// Nothing happens any more: all trees are one, and what happened was asked for.
     pub fn end(&mut self, servers: &[SimServer]) {
         for server in servers {
             if let Some(database) = server.database() {
                 self.trees.compare(server, database, &self.trace);
             }
         }
+        self.sequence.end(&self.trace);
     }
 
     /// How many transactions were decided.

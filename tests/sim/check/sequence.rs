@@ -15,6 +15,7 @@ use super::super::net::Host;
 use super::super::rng::mixed;
 use super::super::server::{SimServer, data_dirs};
 use super::super::trace::Trace;
+use super::requests::Requests;
 
 pub struct Sequence {
     /// Where the history of each epoch's leader ended when it began to serve.
@@ -29,6 +30,7 @@ pub struct Sequence {
     kept: usize,
     /// The counter of an epoch's first transaction.
     first_counter: u32,
+    requests: Requests,
 }
 
 impl Sequence {
@@ -40,7 +42,13 @@ impl Sequence {
             last: BTreeMap::new(),
             kept,
             first_counter,
+            requests: Requests::default(),
         }
+    }
+
+    /// Nothing more will be decided.
+    pub fn end(&self, trace: &Trace) {
+        self.requests.end(trace);
     }
 
     pub fn decided(&self) -> usize {
@@ -76,7 +84,7 @@ impl Sequence {
                 let story = format!("server {sid} leads with {zxid} behind {before}");
                 trace.fail("nothing decided is lost", &story);
             }
-            if !self.is_one(zxid, hash_of(txn)) {
+            if !self.is_one(txn) {
                 trace.fail("one history", &format!("server {sid} leads with another {zxid}"));
             }
             before = zxid;
@@ -128,7 +136,7 @@ impl Sequence {
                 trace.fail("one history", &story);
             }
             self.must_lead_to(sid, zxid, trace);
-            if !self.is_one(zxid, hash_of(txn)) {
+            if !self.is_one(txn) {
                 trace.fail("one history", &format!("server {sid} has applied another {zxid}"));
             }
             self.last.insert(sid, zxid);
@@ -189,8 +197,10 @@ impl Sequence {
     }
 
     /// Whether this is the transaction that everybody has under this number. The first who shows it says so.
-    fn is_one(&mut self, zxid: Zxid, hash: u64) -> bool {
-        *self.txns.entry(zxid).or_insert(hash) == hash
+    fn is_one(&mut self, txn: &LoggedTxn) -> bool {
+        let hash = hash_of(txn);
+        self.requests.note(txn);
+        *self.txns.entry(txn.zxid()).or_insert(hash) == hash
     }
 }
 
