@@ -49,8 +49,8 @@ fn obey(
         Command::Tool(Tool::TxnLog, arguments) => tools::files::run_txnlog(&arguments),
         Command::Tool(Tool::Purge, arguments) => tools::purge::run(&arguments),
         Command::Tool(Tool::Rounds, arguments) => tools::rounds::run(&arguments),
-        Command::Options => print(&oxkeeper::config::options::reference()),
-        Command::Print(text) => print(&text),
+        Command::Options => tools::output::print("oxkeeper", &oxkeeper::config::options::reference()),
+        Command::Print(text) => tools::output::print("oxkeeper", &text),
     }
 }
 
@@ -65,18 +65,5 @@ fn of_client(system: &SystemProperties) -> ClientProperties {
                 .map(|entry| (entry.key, entry.value))
                 .collect())
         },
-    }
-}
-
-/// A reader that has gone (`| head`) is no error.
-fn print(text: &str) -> ExitCode {
-    use std::io::{ErrorKind, Write};
-    match writeln!(std::io::stdout(), "{}", text.trim_end()) {
-        // A reader that has gone has had enough.
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("oxkeeper: cannot write the output: {error}");
-            ExitCode::Unexpected
-        }
-        _ => ExitCode::Ok,
     }
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod files;
+pub mod output;
 pub mod purge;
 pub mod rounds;
 pub mod stream;

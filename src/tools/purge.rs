@@ -1,10 +1,12 @@
 //! `oxkeeper purge`: removes old snapshots and logs, for zkCleanup.sh. (PurgeTxnLog.main)
 
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 use std::path::Path;
 
 use crate::runtime::{Disk, ExitCode, OsDisk};
 use crate::storage::{Dirs, purge};
+
+use super::output::unless_gone;
 
 /// Runs the tool with the words behind `purge`, and says how the process is to end.
 pub fn run(words: &[String]) -> ExitCode {
@@ -29,13 +31,12 @@ pub fn run(words: &[String]) -> ExitCode {
             let said = removed
                 .iter()
                 .try_for_each(|path| writeln!(out, "Removing file: {}", path.display()));
-            match said {
-                // A reader that has gone has had enough.
-                Err(error) if error.kind() != ErrorKind::BrokenPipe => refuse(&format!(
+            match unless_gone(said) {
+                Ok(()) => ExitCode::Ok,
+                Err(error) => refuse(&format!(
                     "{} files were removed; cannot write the output: {error}",
                     removed.len()
                 )),
-                _ => ExitCode::Ok,
             }
         }
         Err(error) => refuse(&error.to_string()),

@@ -527,6 +527,7 @@ fn what_cannot_be_written_is_told_with_a_code() {
         &["options"][..],
         &["man"],
         &["completion", "zsh"],
+        &["bench", "--help"],
         &["purge", dir, "-n", "3"],
     ] {
         let full = fs::OpenOptions::new()

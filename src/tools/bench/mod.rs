@@ -20,6 +20,7 @@ mod requests;
 mod tally;
 
 use crate::runtime::shutdown::ExitCode;
+use crate::tools::output;
 use crate::tools::stream::ClientProperties;
 
 use options::Asked;
@@ -29,21 +30,15 @@ pub use options::help_text;
 /// Runs the words behind `bench`, with Java's client properties, and prints the result.
 pub fn run(arguments: &[String], properties: &ClientProperties) -> ExitCode {
     match options::parse(arguments).and_then(|asked| asked.by(properties)) {
-        Ok(Asked::Help(text)) => {
-            println!("{text}");
-            ExitCode::Ok
-        }
+        Ok(Asked::Help(text)) => output::print(SPEAKER, &text),
         Ok(Asked::Run(plan)) => match modes::measure(&plan) {
             Ok(report) => {
-                print!(
-                    "{}",
-                    if plan.json {
-                        report.to_json() + "\n"
-                    } else {
-                        report.to_text()
-                    }
-                );
-                ExitCode::Ok
+                let text = if plan.json {
+                    report.to_json()
+                } else {
+                    report.to_text()
+                };
+                output::print(SPEAKER, &text)
             }
             Err(error) => complain(&error, ExitCode::Unexpected),
         },
@@ -52,6 +47,8 @@ pub fn run(arguments: &[String], properties: &ClientProperties) -> ExitCode {
 }
 
 fn complain(error: &str, code: ExitCode) -> ExitCode {
-    eprintln!("oxkeeper bench: {error}");
+    eprintln!("{SPEAKER}: {error}");
     code
 }
+
+const SPEAKER: &str = "oxkeeper bench";
