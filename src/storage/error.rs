@@ -159,7 +159,7 @@ pub enum Flaw {
     /// The checksum is wrong.
     #[error("CRC check failed")]
     Checksum,
-    /// A type that no version of 3.4 writes.
+    /// A type that is no transaction's.
     #[error("a transaction of the unknown type {0}")]
     UnknownType(i32),
     /// Checksum and all are right, but what it says is not.

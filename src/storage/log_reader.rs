@@ -327,13 +327,17 @@ fn successor(zxid: Zxid) -> Zxid {
     Zxid(zxid.0.wrapping_add(1))
 }
 
-/// Whether a type stands in logs of 3.4. (SerializeUtils.deserializeTxn, and `check` by mistake)
+/// Whether a type stands in logs: of 3.4 (SerializeUtils.deserializeTxn, and `check` by mistake), or of later versions
+/// and proposed here.
 fn is_txn(op: i32) -> bool {
     use OpCode::{Check, CloseSession, Create, CreateSession, Delete, Error, Multi, SetAcl, SetData};
-    matches!(
-        OpCode::of(op),
-        Some(Create | Delete | SetData | SetAcl | Check | Multi | CreateSession | CloseSession | Error)
-    )
+    OpCode::of(op).is_some_and(|op| {
+        let is_of_3_4 = matches!(
+            op,
+            Create | Delete | SetData | SetAcl | Check | Multi | CreateSession | CloseSession | Error
+        );
+        is_of_3_4 || op.is_newer_txn()
+    })
 }
 
 pub(super) fn sync_parent(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {

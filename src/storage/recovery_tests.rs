@@ -1,8 +1,8 @@
 use super::super::snapshot::{read_snapshot, write_snapshot};
-use super::super::testing::{create, empty, logged, options, read, write};
+use super::super::testing::{create, empty, logged, options, read, write, writer};
 use super::super::{LogOptions, LogWriter, purge};
 use super::*;
-use crate::proto::txn::{CreateTxn, LoggedTxn, Txn};
+use crate::proto::txn::{CreateContainerTxn, CreateTtlTxn, CreateTxn, DeleteTxn, LoggedTxn, Txn};
 use crate::runtime::mem_disk::{Crash, Fault};
 use crate::runtime::{MemDisk, OsDisk};
 use crate::tree::TreeDump;
@@ -83,6 +83,40 @@ fn logs_alone_are_enough_if_they_tell_the_beginning() {
         error.starts_with("transactions are missing: /data/version-2/log.6 goes on with zxid 0x6"),
         "{error}"
     );
+}
+
+#[test]
+fn transactions_that_3_4_cannot_read_come_back_from_the_log() {
+    let (disk, dirs) = empty();
+    let container = |path: &'static str, parent_cversion| {
+        Txn::CreateContainer(CreateContainerTxn {
+            path: path.into(),
+            data: Some(b"of many"),
+            acl: None,
+            parent_cversion,
+        })
+    };
+    let brief = Txn::CreateTtl(CreateTtlTxn {
+        path: "/brief".into(),
+        data: None,
+        acl: None,
+        parent_cversion: 3,
+        ttl_ms: 60_000,
+    });
+    let gone = Txn::DeleteContainer(DeleteTxn {
+        path: "/empty".into(),
+    });
+    let txns = [container("/full", 1), container("/empty", 2), brief, gone];
+    let (mut log, mut living) = (writer(&disk, &dirs, 0), DataTree::new());
+    for (txn, zxid) in txns.iter().zip(1..) {
+        log.append(&logged(zxid, txn)).expect("appended");
+        apply(&mut living, &logged(zxid, txn));
+    }
+    log.commit().expect("committed");
+    let recovered = found(&disk, &dirs);
+    same(&recovered.tree, &living);
+    assert!(recovered.tree.contains("/full") && recovered.tree.contains("/brief"));
+    assert!(!recovered.tree.contains("/empty"));
 }
 
 #[test]

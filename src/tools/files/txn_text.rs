@@ -93,6 +93,7 @@ fn op_name(op: i32) -> String {
             | OpCode::CloseSession
             | OpCode::Error),
         ) => op.name().to_owned(),
+        Some(op) if op.is_newer_txn() => op.name().to_owned(),
         _ => format!("unknown {op}"),
     }
 }

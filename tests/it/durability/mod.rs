@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use history::History;
 
+use crate::support::configured::Configured;
 use crate::support::process::{Kind, Server, command, free_port};
 use crate::support::random::Random;
 
@@ -47,6 +48,24 @@ fn an_orderly_end_under_load_loses_nothing() {
         });
     }
     check(&mut histories, dir.path());
+}
+
+#[test]
+fn containers_and_nodes_with_a_time_to_live_outlive_a_kill() {
+    let mut server = Configured::start(&[]);
+    let ask = |server: &Configured, words: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oxkeeper"));
+        command.args(["cli", "-server", &server.address().to_string()]);
+        let output = command.args(words).output().expect("the command line runs");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{words:?}: {said}\n{output:?}");
+        said
+    };
+    ask(&server, &["create", "-c", "/jobs"]);
+    ask(&server, &["create", "-t", "600000", "/brief", "of them"]);
+    server.kill_and_restart();
+    let listed = ask(&server, &["ls", "/"]);
+    assert!(listed.contains("[brief, jobs, zookeeper]"), "{listed}");
 }
 
 #[test]
