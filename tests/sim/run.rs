@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use oxkeeper::proto::Lifetime;
+
 use super::checkers::{self, EndNode};
 use super::faults::Hand;
 use super::plan::Plan;
@@ -159,7 +161,9 @@ fn check_history(world: &World) {
         let made = |path: &str| !path.is_empty() && !path.starts_with("/zookeeper");
         let nodes = dump.nodes.iter().filter(|node| made(&node.path));
         let nodes = nodes.map(|node| {
-            let owner = node.stat.ephemeral_owner;
+            let owner = Lifetime::of(node.stat.ephemeral_owner)
+                .session()
+                .map_or(0, |session| session.0);
             let (czxid, pzxid) = (node.stat.czxid.0, node.stat.pzxid.0);
             (node.path.clone(), EndNode { owner, czxid, pzxid })
         });

@@ -117,6 +117,8 @@ impl Shape {
 
     pub fn system_properties(&self) -> SystemProperties {
         let mut system = SystemProperties::default();
+        let check = CONTAINERS_CHECKED_EACH_MS.to_string();
+        system.set("znode.container.checkIntervalMs", check, Origin::CommandLine);
         if self.initial_counter > 0 {
             let counter = self.initial_counter.to_string();
             system.set("zookeeper.testingonly.initialZxid", counter, Origin::CommandLine);
@@ -169,3 +171,6 @@ impl Habit {
         }
     }
 }
+
+/// Often enough that containers and nodes with a time to live go while faults befall.
+const CONTAINERS_CHECKED_EACH_MS: u64 = 700;

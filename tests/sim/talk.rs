@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use oxkeeper::proto::data::{Acl, Perms, Stat};
 use oxkeeper::proto::multi::{MultiOp, MultiResult, decode_results, encode_ops};
 use oxkeeper::proto::requests::{
-    AuthPacket, ConnectRequest, CreateRequest, PathOnly, PathVersion, PathWatch, RequestHeader,
-    SetAclRequest, SetDataRequest, SetWatches,
+    AuthPacket, ConnectRequest, CreateRequest, CreateTtlRequest, PathOnly, PathVersion, PathWatch,
+    RequestHeader, SetAclRequest, SetDataRequest, SetWatches,
 };
 use oxkeeper::proto::responses::{ConnectResponse, ReplyHeader, WatcherEvent};
 use oxkeeper::proto::{Decode, Encode, ErrorCode, EventType, OpCode, Reader, SessionId, Xid, Zxid};
@@ -21,6 +21,9 @@ pub enum Side {
     SetAcl(String, Vec<Acl>),
     Children(String, bool),
     Any(Call),
+    Container(String),
+    /// A node that is gone when it has not changed for so many milliseconds.
+    Brief(String, i64),
     Auth(String),
 }
 
@@ -113,6 +116,25 @@ pub fn side(xid: Xid, side: &Side) -> Vec<u8> {
                 path: path.into(),
                 acl: acl.clone(),
                 version: -1,
+            }
+            .encode(out);
+        }),
+        Side::Container(path) => request(xid, OpCode::CreateContainer, |out| {
+            CreateRequest {
+                path: path.into(),
+                data: Some(b"of many"),
+                acl: Acl::open(),
+                flags: 4,
+            }
+            .encode(out);
+        }),
+        Side::Brief(path, ttl_ms) => request(xid, OpCode::CreateTtl, |out| {
+            CreateTtlRequest {
+                path: path.into(),
+                data: None,
+                acl: Acl::open(),
+                flags: 5,
+                ttl_ms: *ttl_ms,
             }
             .encode(out);
         }),

@@ -76,6 +76,8 @@ impl Workload {
             4 => Side::Children(CORNER.to_owned(), true),
             5 => Side::Children("/".to_owned(), false),
             6 => Side::Any(self.wild_write()),
+            7 => Side::Container(self.corner()),
+            8 => Side::Brief(self.corner(), self.rng.between(1, 4_000) as i64),
             _ => {
                 let parts = (0..self.rng.between(1, 5)).map(|_| self.wild_write()).collect();
                 Side::Any(Call::Multi(parts))
