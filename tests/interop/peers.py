@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -39,6 +40,11 @@ PEERS = pathlib.Path(
     or pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
     / "oxkeeper-peers"
 )
+
+
+def offer_packages():
+    """Lets what pip has put beside the peers, kazoo above all, be imported from here on."""
+    sys.path.extend(str(path) for path in (PEERS / "venv/lib").glob("python*/site-packages"))
 
 
 def wait_until(condition, seconds, what):

@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import peers
+
+peers.offer_packages()
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import ACL, Id, Permissions

@@ -69,6 +69,8 @@ fn converse(shell: &mut Shell, editor: &mut Editor<Assistant, DefaultHistory>) -
         let _none_yet = editor.load_history(file);
     }
     while !shell.is_over {
+        // At the prompt Ctrl-C is a key. From the end of the line on it is a signal, and meant for its command.
+        shell.forget_signals();
         let line = match editor.readline(&shell.prompt()) {
             Ok(line) => line,
             Err(ReadlineError::Interrupted) => continue,

@@ -160,8 +160,6 @@ impl Shell {
                 table::usage()
             )));
         };
-        // A signal that came before is no matter of this command.
-        while self.interrupts.try_recv().is_ok() {}
         let call = command.understand(rest)?;
         if command.needs_session {
             self.keeper()?;
@@ -169,6 +167,11 @@ impl Shell {
         let outcome = (command.run)(self, &call);
         self.out.flush()?;
         outcome
+    }
+
+    /// Forgets the signals that came until now: they are no matter of the command that is typed next.
+    pub fn forget_signals(&self) {
+        while self.interrupts.try_recv().is_ok() {}
     }
 
     /// Says why a command failed.
